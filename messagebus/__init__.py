@@ -1,0 +1,77 @@
+"""A message bus in a Markdown file: safe appends from many processes, lockless reads.
+
+    from messagebus import Draft, MessageBus
+
+    bus = MessageBus("TASK-MESSAGE-BUS.md")
+    fact = bus.append_message(Draft("FACT", "demo", "The build is green."))
+    for message in bus.follow(fact.msg_id): ...
+
+The rooms of the house, from the ground up (SPEC.md is the format, in prose):
+
+    errors      the BusError tree                  message    Draft, Message, JSON
+    rules       what a draft must keep to          msgid      ids and their order
+    header      the YAML subset                    codec/     bytes <-> messages
+    backend     what a store must do               memory     the reference store
+    files/      the default store                  discovery  names and places of bus files
+    bus         MessageBus, follow
+
+Names are imported when first used: a reader does not pay for the writer's imports.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from messagebus.bus import MessageBus
+    from messagebus.discovery import discover_bus
+    from messagebus.errors import (
+        BusError,
+        BusNotFoundError,
+        DurabilityError,
+        InvalidBusPathError,
+        InvalidMessageError,
+        LockTimeoutError,
+        SinceIDNotFoundError,
+    )
+    from messagebus.memory import MemoryBackend
+    from messagebus.message import RUN_CRASH, RUN_START, RUN_STOP, Draft, Link, Message, Parent
+
+_HOMES = {
+    "MessageBus": "bus",
+    "discover_bus": "discovery",
+    "MemoryBackend": "memory",
+    **dict.fromkeys(("Draft", "Link", "Message", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP"), "message"),
+    **dict.fromkeys(
+        (
+            "BusError",
+            "BusNotFoundError",
+            "DurabilityError",
+            "InvalidBusPathError",
+            "InvalidMessageError",
+            "LockTimeoutError",
+            "SinceIDNotFoundError",
+        ),
+        "errors",
+    ),
+}
+
+__all__ = [
+    "RUN_CRASH", "RUN_START", "RUN_STOP",
+    "BusError", "BusNotFoundError", "Draft", "DurabilityError", "InvalidBusPathError", "InvalidMessageError",
+    "Link", "LockTimeoutError", "MemoryBackend", "Message", "MessageBus", "Parent", "SinceIDNotFoundError",
+    "discover_bus",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'messagebus' has no attribute {name!r}")
+    value = getattr(import_module(f"messagebus.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,253 @@
+"""MessageBus, what people import: checks, cursors and following, over any store."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from types import TracebackType
+
+from messagebus.backend import Backend, Watch
+from messagebus.errors import InvalidBusPathError, SinceIDNotFoundError
+from messagebus.message import IDEMPOTENCY_KEY, MAX_BODY_BYTES, Draft, Message
+from messagebus.msgid import order
+from messagebus.rules import check_draft, check_key
+
+
+class MessageBus:
+    """A log of messages in one Markdown file (SPEC.md), or in another store.
+
+    ``path`` is the bus file, which need not exist yet, or a ``Backend`` such as
+    ``MemoryBackend()``. Threads may share a bus object, and a process that forks may go on
+    using it on both sides. A bus keeps one descriptor open after an append; ``close()`` it,
+    or use it as a context manager.
+
+    lock_timeout: seconds one attempt waits for the lock (0: a few tries and no more).
+    poll_interval: seconds between two looks at the file while following, where file events
+        do not come; the longest that ``stop`` takes to be noticed, too.
+    max_retries: attempts in all before LockTimeoutError. retry_backoff: seconds before the
+        second attempt; doubled before each further one.
+    fsync: flush each append to disk before returning.
+    auto_rotate_bytes: size from which the file becomes an archive; 0: never.
+    max_body_bytes: the longest body accepted, in bytes of UTF-8.
+
+    Raises InvalidBusPathError for a path that cannot name a file, ValueError for an option
+    out of range.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | Backend,
+        *,
+        lock_timeout: float = 10.0,
+        poll_interval: float = 0.2,
+        max_retries: int = 3,
+        retry_backoff: float = 0.1,
+        fsync: bool = False,
+        auto_rotate_bytes: int = 0,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
+        for name, value, least in (
+            ("lock_timeout", lock_timeout, 0),
+            ("max_retries", max_retries, 1),
+            ("retry_backoff", retry_backoff, 0),
+            ("auto_rotate_bytes", auto_rotate_bytes, 0),
+            ("max_body_bytes", max_body_bytes, 0),
+        ):
+            if not value >= least:
+                raise ValueError(f"{name} is {value}; it must be {least} or more")
+        if not poll_interval > 0:
+            raise ValueError(f"poll_interval is {poll_interval}; it must be more than 0 seconds")
+        self._poll_interval = poll_interval
+        #: The longest body accepted, in bytes.
+        self.max_body_bytes = max_body_bytes
+        self._backend: Backend
+        if isinstance(path, str | os.PathLike):
+            from messagebus.files import FileBackend, Policy  # another store does not need them
+
+            policy = Policy(lock_timeout, max_retries, retry_backoff, fsync, auto_rotate_bytes)
+            self._backend = FileBackend(_absolute(os.fspath(path)), policy)
+        elif hasattr(path, "append"):
+            self._backend = path
+        else:
+            raise TypeError(f"a bus is opened by the path of its file or a Backend, not {path!r:.60}")
+
+    def check_message(self, draft: Draft) -> None:
+        """Raise the InvalidMessageError that appending ``draft`` would, and do no more."""
+        check_draft(draft, self.max_body_bytes)
+
+    def append_message(self, draft: Draft, *, idempotency_key: str | None = None) -> Message:
+        """Store one message and return it as the log holds it.
+
+        With ``idempotency_key``, a repeated call within 24 hours stores nothing and returns
+        the first message; under the same key, other content raises InvalidMessageError.
+
+        Raises InvalidMessageError and InvalidBusPathError (nothing written),
+        LockTimeoutError (nothing written, retryable), DurabilityError (written, not flushed),
+        OSError (taken back).
+        """
+        self.check_message(draft)
+        if idempotency_key is not None:
+            check_key(idempotency_key)
+            draft = replace(draft, meta={**draft.meta, IDEMPOTENCY_KEY: idempotency_key})
+        return self._backend.append((draft,), idempotency_key=idempotency_key)[0]
+
+    def append_messages(self, drafts: Sequence[Draft]) -> list[Message]:
+        """Store many under one lock and in one write: all of them or, on an error, none.
+
+        No other message comes between them. A crash of the machine may leave a whole prefix.
+        Raises as ``append_message`` does.
+        """
+        drafts = list(drafts)
+        for draft in drafts:
+            self.check_message(draft)
+        return self._backend.append(drafts)
+
+    def read_messages(
+        self, since_id: str | None = None, *, limit: int | None = None, first: int | None = None
+    ) -> list[Message]:
+        """The messages after ``since_id`` (None: from the beginning), oldest first.
+
+        ``limit`` keeps the newest so many, ``first`` the oldest: page with ``first``, then go on
+        from the last id. Raises SinceIDNotFoundError, InvalidBusPathError, ValueError.
+        """
+        if limit is not None and first is not None:
+            raise ValueError("give limit (the newest) or first (the oldest), not both")
+        if min(limit or 0, first or 0) < 0:
+            raise ValueError("limit and first count messages: 0 or more")
+        if limit is not None and since_id is None:
+            return self._backend.tail(limit)
+        with closing(self.iter_messages(since_id)) as messages:
+            if limit is not None:
+                return list(deque(messages, limit))
+            # One at least, so that an unknown since_id is refused also where nothing is wanted.
+            return list(islice(messages, None if first is None else max(first, 1)))[:first]
+
+    def iter_messages(self, since_id: str | None = None) -> Generator[Message, None, None]:
+        """Like ``read_messages``, one after another and in constant memory."""
+        return self._backend.read(since_id)
+
+    def iter_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
+        """Like ``iter_messages``, each message with its bytes as they stand in the file.
+
+        Joined by blank lines, they are a bus file again.
+        """
+        return self._backend.read_stored(since_id)
+
+    def get_message(self, msg_id: str) -> Message | None:
+        """The message with this id, None where the log holds none. As fast as a cursor."""
+        found = self._backend.get(msg_id)
+        return found[0] if found else None
+
+    def get_stored(self, msg_id: str) -> bytes:
+        """The bytes of this message as they stand in the file; empty where there is none."""
+        found = self._backend.get(msg_id)
+        return found[1] if found else b""
+
+    def read_last_n(self, n: int) -> list[Message]:
+        """The newest ``n`` messages, oldest first; reads no more of the file than that takes."""
+        return self.read_messages(limit=n)
+
+    def last_id(self) -> str | None:
+        """The id of the newest message, None in an empty log."""
+        newest = self._backend.tail(1)
+        return newest[0].msg_id if newest else None
+
+    def poll_for_new(self, last_id: str | None, *, timeout: float | None = None) -> list[Message]:
+        """Wait until there are messages after ``last_id``, and return them all.
+
+        An empty list once ``timeout`` seconds have passed (None: never). Raises
+        SinceIDNotFoundError.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with closing(self._backend.watch()) as watch:
+            while True:
+                mark = watch.mark()
+                if messages := self.read_messages(last_id):
+                    return messages
+                if not self._changed(watch, mark, deadline=deadline):
+                    return []
+
+    def follow(
+        self, since_id: str | None = None, *, stop: threading.Event | None = None
+    ) -> Generator[Message, None, None]:
+        """Every message after ``since_id``, and then each new one as it comes, for ever.
+
+        Waits for a log that does not exist yet, goes on through rotations, and through edits
+        as long as messages keep their ids. Ends when ``stop`` is set, at most
+        ``poll_interval`` later. Close the iterator to leave earlier. Raises
+        SinceIDNotFoundError where ``since_id`` is unknown from the start.
+        """
+        with closing(self._backend.watch()) as watch:
+            messages = self._backend.read(since_id)
+            while True:
+                mark = watch.mark()
+                for message in messages:
+                    if stop and stop.is_set():
+                        return
+                    since_id = message.msg_id
+                    yield message
+                if not self._changed(watch, mark, stop=stop):
+                    return
+                messages = self._newer(since_id)
+
+    @property
+    def unfinished(self) -> bool:
+        """Did the last read keep back an unfinished record at the end of the log (a write going
+        on, a crash, or an editor that shortened it)?"""
+        return self._backend.unfinished
+
+    def contention_stats(self) -> tuple[int, int]:
+        """(attempts, retries): how often this object asked for the lock, and how often of
+        these it did so again after a timeout."""
+        return self._backend.contention_stats()
+
+    def close(self) -> None:
+        """Give back the descriptor; a later append opens it again."""
+        self._backend.close()
+
+    def __enter__(self) -> MessageBus:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _changed(
+        self, watch: Watch, mark: object, *, deadline: float | None = None, stop: threading.Event | None = None
+    ) -> bool:
+        """Wait for the log to differ from ``mark``; False where the deadline or ``stop`` came first."""
+        while not (stop and stop.is_set()):
+            left = self._poll_interval
+            if deadline is not None:
+                left = min(left, deadline - time.monotonic())
+            if left <= 0:
+                return False
+            if watch.wait(mark, left):
+                return True
+        return False
+
+    def _newer(self, last_id: str | None) -> Generator[Message, None, None]:
+        """What came after ``last_id``, also where somebody removed that message meanwhile."""
+        try:
+            yield from self._backend.read(last_id)
+        except SinceIDNotFoundError:
+            bound = order(last_id or "")
+            if bound is None:  # an id that holds no time: nobody can say what came after it
+                raise
+            for message in self._backend.read():
+                here = order(message.msg_id)
+                if here is not None and here > bound:
+                    yield message
+
+
+def _absolute(path: str) -> str:
+    if not path or "\0" in path:
+        raise InvalidBusPathError(f"{path!r} is no path; name the bus file")
+    return os.path.abspath(path)

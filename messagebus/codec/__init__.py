@@ -1,0 +1,52 @@
+"""Bytes of a bus file <-> messages. Pure; SPEC.md is the long form of this page.
+
+A record::
+
+    ---
+    msg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA
+    ...
+    content_length: 29
+    ---
+    The build is green
+    again now.
+
+**Framing.** A record starts at a line ``---`` that follows a blank line (or the start of the
+file) and precedes a line ``msg_id:``. Nothing else starts one, so ``bytes.split`` finds them
+all, and a reader may begin anywhere. A body cannot imitate the start: its own lines of
+backslashes and ``---`` carry one more backslash in the file.
+
+**Verifying.** ``content_length`` never frames; it tells a whole body from a torn one, and the
+body from what a person wrote below it.
+
+**Reading** is a ``Decoder``: feed it bytes, take messages; what may still grow stays inside
+until more bytes, or the word that there will be none, settle it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from messagebus.codec.decode import Decoder
+    from messagebus.codec.encode import encode, encode_rest, encode_stamped
+    from messagebus.codec.framing import BOM, MAX_HEADER
+    from messagebus.codec.heal import Seam, find_seam
+
+# Imported when first used: who reads does not need what writes.
+_HOMES = {
+    "Decoder": "decode",
+    **dict.fromkeys(("encode", "encode_rest", "encode_stamped"), "encode"),
+    **dict.fromkeys(("BOM", "MAX_HEADER"), "framing"),
+    **dict.fromkeys(("Seam", "find_seam"), "heal"),
+}
+
+__all__ = ["BOM", "MAX_HEADER", "Decoder", "Seam", "encode", "encode_rest", "encode_stamped", "find_seam"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'messagebus.codec' has no attribute {name!r}")
+    value = getattr(import_module(f"messagebus.codec.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,220 @@
+"""Bytes to messages."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import Enum, auto
+from functools import lru_cache
+
+from messagebus import header
+from messagebus.codec.fields import from_fields
+from messagebus.codec.framing import (
+    BOM,
+    MAX_HEADER,
+    OTHER_FIELDS,
+    PLAIN_START,
+    UNFINISHED_START,
+    header_end,
+    id_of,
+    is_crlf,
+    lead,
+    split,
+    unescape,
+)
+from messagebus.codec.oneline import Found, one_liners, preamble_id
+from messagebus.header import HeaderError
+from messagebus.message import SCOPE, Message, new_message
+
+_SCOPE = frozenset(SCOPE)
+_LONGEST_PLAIN = MAX_HEADER - OTHER_FIELDS
+_LENGTH = re.compile(r"[0-9]{1,12}")
+
+
+class _Then(Enum):
+    """What comes behind the bytes of a record."""
+
+    A_RECORD = auto()
+    NOTHING = auto()
+    PERHAPS_MORE = auto()
+
+
+class Decoder:
+    """Feed it the bytes of one segment; it gives the messages, in order.
+
+    ``offset`` is where the first byte lies in the file: 0, or the start of a record.
+    ``place`` is the offset of the record that the last message given belongs to, and
+    ``unfinished`` tells whether ``finish`` kept something back. A list given as ``stored`` is
+    filled anew by every call, with the bytes of each message given as they stand in the file.
+    """
+
+    def __init__(self, offset: int = 0, stored: list[bytes] | None = None) -> None:
+        self.place = offset
+        self.unfinished = False
+        self._stored = stored
+        # Two line ends in front make the start of a file look like every other record's.
+        self._rest = b"\n\n"
+        self._rest_at = offset - 2
+        self._in_preamble = True
+        self._bom_may_come = offset == 0
+
+    @property
+    def waiting(self) -> int:
+        """Bytes kept of the last record, which more bytes may still extend."""
+        return len(self._rest)
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages of every record that another record follows."""
+        self._rest += data
+        if self._bom_may_come and not self._drop_bom():
+            return []
+        if self._stored is not None:
+            self._stored.clear()
+        pieces, marks = split(self._rest)
+        if not marks:
+            return []
+        messages = self._preamble(pieces[0], closed=True)
+        at = self._rest_at + len(pieces[0])
+        last = marks.pop()
+        for mark, piece in zip(marks, pieces[1:-1], strict=True):
+            message = _read_plain(piece) if mark == PLAIN_START else None
+            if message is not None:
+                messages.append(message)
+                self.place = at + 2
+                if self._stored is not None:
+                    self._stored.append(mark[2:] + piece + b"\n")
+            elif found := _read(mark, piece, _Then.A_RECORD)[0]:
+                messages += self._give(found)
+                self.place = at + lead(mark)
+            at += len(mark) + len(piece)
+        self._rest = last + pieces[-1]
+        self._rest_at = at
+        return messages
+
+    def finish(self, *, closed: bool) -> list[Message]:
+        """The messages of the last record.
+
+        ``closed`` says that these bytes will never grow, so that what looks unfinished is
+        torn; otherwise it is kept back.
+        """
+        (piece, *records), marks = split(self._rest)
+        if self._stored is not None:
+            self._stored.clear()
+        if not records:
+            return self._preamble(piece, closed=closed)
+        then = _Then.NOTHING if closed else _Then.PERHAPS_MORE
+        found, self.unfinished = _read(marks[0], records[0], then)
+        if found:
+            self.place = self._rest_at + len(piece) + lead(marks[0])
+        return self._give(found)
+
+    def _give(self, found: list[Found]) -> list[Message]:
+        if self._stored is not None:
+            self._stored += [stored for _, stored in found]
+        return [message for message, _ in found]
+
+    def _preamble(self, text: bytes, *, closed: bool) -> list[Message]:
+        """The one-line messages above the first record."""
+        if not self._in_preamble or text == b"\n\n":
+            return []
+        self._in_preamble = False
+        found, _, self.unfinished = one_liners(text, preamble_id, closed=closed)
+        return self._give(found)
+
+    def _drop_bom(self) -> bool:
+        """Take a byte order mark off the start of the file; False: not enough bytes to tell."""
+        text = self._rest[2:]
+        if len(text) < len(BOM) and BOM.startswith(text):
+            return False
+        self._bom_may_come = False
+        if text.startswith(BOM):
+            self._rest = b"\n\n" + text[len(BOM) :]
+            self._rest_at += len(BOM)
+        return True
+
+
+def _read_plain(piece: bytes) -> Message | None:
+    """A whole record as ``encode`` writes it, the fast way; None where it is any other."""
+    head, _, body = piece.partition(b"\n---\n")
+    head, _, length = head.rpartition(b"\ncontent_length: ")
+    if head[:5] != b" MSG-" or head[31:36] != b"\nts: " or head[63:64] != b"\n":
+        return None
+    if length != b"%d" % len(body) or body.endswith((b"\n", b"\r")):
+        return None
+    try:
+        scope = _plain_scope(head[63:])
+        ts = datetime.fromisoformat(head[36:63].decode())
+        msg_id = head[1:31].decode()
+    except ValueError:
+        return None
+    if not msg_id[4:].isalnum() or ts.tzinfo is not UTC or b"\0" in body:
+        return None
+    body = unescape(body)
+    return new_message(msg_id, ts, *scope, (), (), {}, body.decode("utf-8", "replace"), True)
+
+
+@lru_cache(maxsize=512)
+def _plain_scope(lines: bytes) -> tuple[str, str, str, str, str]:
+    """The fields between ``ts`` and ``content_length``; most records repeat those of another.
+
+    Raises ValueError where they are more than single values.
+    """
+    fields = header.parse_subset(lines[1:].decode())
+    if fields is None or b":\n" in lines or not fields.keys() <= _SCOPE or len(lines) > _LONGEST_PLAIN:
+        raise ValueError("not a plain scope")
+    kind, project_id, task_id, run_id, issue_id = (fields.get(name, "") for name in SCOPE)
+    return kind or "INFO", project_id, task_id, run_id, issue_id
+
+
+def _read(mark: bytes, piece: bytes, then: _Then) -> tuple[list[Found], bool]:
+    """The messages of one record, given its start and the rest; True where some is kept back.
+
+    A record that cannot be read gives none, and spoils no other.
+    """
+    text = piece.replace(b"\r\n", b"\n") if is_crlf(mark) else piece
+    end = header_end(text)
+    if not end:
+        return [], then is _Then.PERHAPS_MORE
+    try:
+        fields = header.parse("msg_id:" + text[: end.start()].decode("utf-8", "replace"))
+        message = from_fields(fields)
+    except HeaderError:
+        return [], False
+    if message.msg_id != id_of(piece):
+        return [], False  # quoted, say: whoever looks for a cursor does not parse YAML
+    region = text[end.end() :]
+    line_end = b"" if piece.endswith(b"\n") and then is not _Then.A_RECORD else b"\n"
+    stored = mark.lstrip(b"\r\n") + piece + line_end
+    length = fields.get("content_length")
+    if length is None:
+        unfinished = then is _Then.PERHAPS_MORE and not region.endswith(b"\n")
+        return ([], True) if unfinished else ([(_with_body(message, region, None), stored)], False)
+    if not _LENGTH.fullmatch(str(length)):
+        return [(_with_body(message, unescape(region), False), stored)], False
+    return _with_length(message, region, int(length), stored, then)
+
+
+def _with_length(message: Message, region: bytes, length: int, stored: bytes, then: _Then) -> tuple[list[Found], bool]:
+    """Verify the body against its length, and read what stands below it."""
+    closed = then is not _Then.PERHAPS_MORE
+    next_start = None if then is _Then.A_RECORD else UNFINISHED_START.search(region, length)
+    if next_start:
+        region = region[: next_start.start() + 1]
+    begun = next_start is not None and not closed
+    body = region.rstrip(b"\r\n")
+    if len(body) < length:
+        return ([(_with_body(message, unescape(body), False), stored)], False) if closed else ([], True)
+    if len(body) == length:
+        return [(_with_body(message, unescape(body), True), stored)], begun
+    below = region[length:]
+    added, text, unfinished = one_liners(below, lambda _, count: f"{message.msg_id}+{count}", closed=closed)
+    own = stored[: len(stored.rstrip(b"\r\n")) - len(below.rstrip(b"\r\n"))] + text.rstrip(b"\r\n") + b"\n"
+    joined = unescape(body[:length]) + text
+    return [(_with_body(message, joined, not text.strip(b"\r\n")), own), *added], unfinished or begun
+
+
+def _with_body(message: Message, stored: bytes, intact: bool | None) -> Message:
+    if b"\0" in stored:
+        intact = False
+    return replace(message, body=stored.rstrip(b"\r\n").decode("utf-8", "replace"), intact=intact)

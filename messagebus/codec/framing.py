@@ -1,0 +1,65 @@
+"""Where a record starts, where its header ends, and what a body may not look like.
+
+SPEC.md, "The file" and "Body". Lines end at LF; structure ignores CRs before it.
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_HEADER = 64 * 1024  # bytes
+OTHER_FIELDS = 256  # bytes of it for msg_id, ts, content_length and an issue_id of the log's
+BOM = b"\xef\xbb\xbf"
+
+PLAIN_START = b"\n\n---\nmsg_id:"
+START = re.compile(rb"\n\r*\n---(\r*)\nmsg_id:")
+_HEADER_END = re.compile(rb"\n---\r*(?:\n|\Z)")
+# What a crash, or a look between two pages of a write, leaves of the next record's start.
+UNFINISHED_START = re.compile(rb"\n\r*\n(?:--?|---\r*(?:\n(?:m(?:s(?:g(?:_(?:i(?:d)?)?)?)?)?)?)?)\Z")
+
+_ESCAPABLE = re.compile(rb"^(\\*---\r*)$", re.MULTILINE)
+_ESCAPED = re.compile(rb"^\\(\\*---\r*)$", re.MULTILINE)
+
+
+def header_end(record: bytes) -> re.Match[bytes] | None:
+    """The line that closes the header, in a record from behind its ``msg_id:`` on."""
+    match = _HEADER_END.search(record, 0, MAX_HEADER)
+    if match and match.end() < len(record) and not match[0].endswith(b"\n"):
+        return None  # the limit cut the line short
+    return match
+
+
+def id_of(record: bytes) -> str:
+    """The id of such a record: all of its first line."""
+    return record.partition(b"\n")[0].strip(b" \t\r").decode("utf-8", "replace")
+
+
+def escape(body: bytes) -> bytes:
+    """``body`` as it is stored: no line of it can open or close a header."""
+    return _ESCAPABLE.sub(rb"\\\1", body) if b"---" in body else body
+
+
+def unescape(stored: bytes) -> bytes:
+    """The inverse of ``escape``."""
+    return _ESCAPED.sub(rb"\1", stored) if b"---" in stored else stored
+
+
+def split(data: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The pieces between record starts (the first is no record), and the starts."""
+    if b"---\r" in data or b"\r\n---" in data:
+        spans = [match.span() for match in START.finditer(data)]
+        edges = [0, *(end for _, end in spans)]
+        ends = [*(start for start, _ in spans), len(data)]
+        return [data[a:b] for a, b in zip(edges, ends, strict=True)], [data[a:b] for a, b in spans]
+    pieces = data.split(PLAIN_START)
+    return pieces, [PLAIN_START] * (len(pieces) - 1)
+
+
+def lead(mark: bytes) -> int:
+    """How many bytes of a record start stand in front of its ``---``."""
+    return len(mark) - len(mark.lstrip(b"\r\n"))
+
+
+def is_crlf(mark: bytes) -> bool:
+    """An editor converted this record: its opening ``---`` ends in CRLF."""
+    return mark.endswith(b"---\r\nmsg_id:")

@@ -1,0 +1,97 @@
+"""The end of a file, and how the next record joins it: what a crash left goes, all else stays."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from messagebus.codec.framing import BOM, MAX_HEADER, PLAIN_START, UNFINISHED_START, header_end, id_of, is_crlf
+
+_ID_KEY = b"\nmsg_id:"
+_START_AT_END = re.compile(rb"\n\r*\n---\r*\nmsg_id:\Z")
+_LONGEST_START = 64  # bytes: nobody writes more CRs than that
+_HEADER_LINE = re.compile(rb"[A-Za-z_]+:(?: .*)?| +\S.*|- .*")
+
+
+class Seam(NamedTuple):
+    """Where the next record goes, as ``find_seam`` found it.
+
+    ``last_id`` is the id of the last record that stays (None: there is none), ``keep`` the
+    number of bytes that stay, ``glue`` what must stand between them and the next record.
+    """
+
+    last_id: str | None
+    keep: int
+    glue: bytes
+
+
+def find_seam(data: bytes, *, whole_file: bool) -> Seam:
+    """Look over the end of a file and say how the next record is to be joined to it.
+
+    ``data`` is any end of the file; where ``last_id`` comes out None, a longer end may know
+    better. What a crash left goes as far as nobody can have meant it: a header without an
+    end, and the first bytes of a record where the length above shows that they are no text
+    (SPEC.md, "Healing").
+    """
+    bom = len(BOM) if whole_file and data.startswith(BOM) else 0
+    text = b"\n\n" + data[bom:] if whole_file else data
+    end = _end_to_keep(text)
+    keep = max(end - len(text) + len(data), bom)
+    glue = b"" if keep == bom else b"\n" if text[end - 1 : end] == b"\n" else b"\n\n"
+    return Seam(_last_id(text[:end]), keep, glue)
+
+
+def _end_to_keep(text: bytes) -> int:
+    """Where what a crash left begins: the rest of ``text`` goes."""
+    end = len(text)
+    while mark := _last_start(text, end):
+        start, after = mark
+        record = text[after:end]
+        closing = header_end(record)
+        if closing and end == len(text):
+            kept = _kept_of_body(record[: closing.start()], record[closing.end() :], crlf=is_crlf(text[start:after]))
+            return after + closing.end() + kept
+        if closing or not _is_header_so_far(record):
+            break  # what a record start followed is settled text
+        end = start + 1
+    return end
+
+
+def _last_id(text: bytes) -> str | None:
+    """The id of the last record that has one."""
+    end = len(text)
+    while mark := _last_start(text, end):
+        if msg_id := id_of(text[mark[1] : end]):
+            return msg_id
+        end = mark[0] + 1
+    return None
+
+
+def _last_start(text: bytes, end: int) -> tuple[int, int] | None:
+    """The last record start before ``end``: where its line end in front lies, and its id."""
+    at = text.rfind(PLAIN_START, 0, end)
+    if b"\r" not in text:
+        return None if at < 0 else (at, at + len(PLAIN_START))
+    while (at := text.rfind(_ID_KEY, 0, end)) >= 0:
+        match = _START_AT_END.search(text, max(at - _LONGEST_START, 0), at + len(_ID_KEY))
+        if match:
+            return match.span()
+        end = at + len(_ID_KEY) - 1
+    return None
+
+
+def _is_header_so_far(record: bytes) -> bool:
+    """Is this the beginning of a header, and not text that a person wrote?"""
+    lines = (b"msg_id:" + record).split(b"\n")[:-1]
+    return len(record) < MAX_HEADER and all(_HEADER_LINE.fullmatch(line.rstrip(b"\r")) for line in lines)
+
+
+def _kept_of_body(head: bytes, region: bytes, *, crlf: bool) -> int:
+    """How much of what follows the last header stays."""
+    lengths = re.findall(rb"^content_length: (\d{1,12})\r?$", head, re.MULTILINE)
+    next_start = UNFINISHED_START.search(region, int(lengths[-1])) if lengths else None
+    if not next_start:
+        return len(region)
+    kept = region[: next_start.start() + 1]
+    body = kept.replace(b"\r\n", b"\n") if crlf else kept  # lengths count what was converted as LF
+    return len(kept) if len(body) > int(lengths[-1]) else len(region)

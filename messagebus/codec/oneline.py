@@ -1,0 +1,70 @@
+"""One-line messages: ``[2026-11-21 03:14:15] FACT: text``, as a person adds them in an editor.
+
+SPEC.md, "Other forms that are read".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+
+from messagebus.message import Message
+
+Found = tuple[Message, bytes]  # with its bytes as they stand in the file
+
+_PREAMBLE = "LEGACY-LINE-"
+_BELOW = re.compile(r"(.+)\+\d+")
+_ONE_LINE = re.compile(
+    r"\[(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)Z?\][ \t]*(?:([A-Za-z0-9_/-]+):(?=\s|$))?[ \t]*(.*)", re.ASCII
+)
+
+
+def one_liners(text: bytes, name: Callable[[int, int], str], *, closed: bool) -> tuple[list[Found], bytes, bool]:
+    """The one-line messages in ``text``, the text around them, and whether the last line has
+    no end yet (then it is left out, unless ``closed``).
+
+    ``name`` makes an id from the number of the line (the first, which ends something else,
+    is 0) and the number of the message.
+    """
+    first, *lines = text.split(b"\n")
+    unfinished = not closed and bool(lines) and lines[-1] != b""
+    if unfinished:
+        lines.pop()
+    found: list[Found] = []
+    others = [first]
+    for number, raw in enumerate(lines, 1):
+        line = _one_liner(raw) if raw.startswith(b"[") else None
+        if line is None:
+            others.append(raw)
+        else:
+            ts, kind, body = line
+            found.append((Message(name(number, len(found) + 1), ts, kind, body=body), raw + b"\n"))
+    return found, b"\n".join(others), unfinished
+
+
+def _one_liner(raw: bytes) -> tuple[datetime, str, str] | None:
+    match = _ONE_LINE.fullmatch(raw.decode("utf-8", "replace").rstrip(" \t\r"))
+    if not match or not (match[3] or match[4]):
+        return None
+    try:
+        ts = datetime.fromisoformat(f"{match[1]}T{match[2]}+00:00")
+    except ValueError:
+        return None
+    return ts, (match[3] or "INFO").upper(), match[4]
+
+
+def record_of(msg_id: str) -> str | None:
+    """The id of the record that a one-line message stands below; None for any other id."""
+    match = _BELOW.fullmatch(msg_id)
+    return match[1] if match else None
+
+
+def is_preamble_id(msg_id: str) -> bool:
+    """Is it the id of a one-line message above the first record?"""
+    return msg_id.startswith(_PREAMBLE)
+
+
+def preamble_id(line: int, _count: int) -> str:
+    """The id of a one-line message above the first record; two lines were put in front of those."""
+    return f"{_PREAMBLE}{line - 1:09d}"

@@ -1,0 +1,82 @@
+"""The default store: a Markdown file, flock, and archives beside it.
+
+lock.py      the lock on the file
+segments.py  which files a log consists of, and opening them safely
+append.py    the write path
+keys.py      idempotency keys
+read.py      the read path: cursors, tails, streams
+watch.py     waiting for news
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from messagebus.files.read import Reader
+from messagebus.message import Draft, Message
+
+if TYPE_CHECKING:
+    from messagebus.files.append import Appender
+    from messagebus.files.watch import FileWatch
+
+
+class Policy(NamedTuple):
+    """How to append: times in seconds, sizes in bytes, 0 for never rotating."""
+
+    lock_timeout: float
+    max_retries: int
+    retry_backoff: float
+    fsync: bool
+    auto_rotate_bytes: int
+
+
+class FileBackend:
+    """The log at one path (absolute)."""
+
+    def __init__(self, path: str, policy: Policy) -> None:
+        self._path = path
+        self._policy = policy
+        self._reader = Reader(path)
+
+    @cached_property
+    def _appender(self) -> Appender:
+        from messagebus.files.append import Appender  # who only reads needs no lock, nor its imports
+
+        return Appender(self._path, self._policy)
+
+    @property
+    def _has_appended(self) -> bool:
+        return "_appender" in self.__dict__
+
+    @property
+    def unfinished(self) -> bool:
+        return self._reader.unfinished
+
+    def append(self, drafts: Sequence[Draft], *, idempotency_key: str | None = None) -> list[Message]:
+        return self._appender.append(drafts, idempotency_key)
+
+    def read(self, since_id: str | None = None) -> Generator[Message, None, None]:
+        return self._reader.read(since_id)
+
+    def read_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
+        return self._reader.read_stored(since_id)
+
+    def get(self, msg_id: str) -> tuple[Message, bytes] | None:
+        return self._reader.get(msg_id)
+
+    def tail(self, n: int) -> list[Message]:
+        return self._reader.tail(n)
+
+    def watch(self) -> FileWatch:
+        from messagebus.files.watch import FileWatch  # for who follows
+
+        return FileWatch(self._path)
+
+    def contention_stats(self) -> tuple[int, int]:
+        return self._appender.contention_stats() if self._has_appended else (0, 0)
+
+    def close(self) -> None:
+        if self._has_appended:
+            self._appender.close()

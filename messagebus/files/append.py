@@ -1,0 +1,308 @@
+"""Appending: lock, make sure it is still the bus, mend, number, write once, check, unlock.
+
+The order of the steps is the whole safety of the log (SPEC.md, "Writing"); each method here
+is one of them. What the last append learnt of the file is kept, so that the next one reads
+only what others wrote since.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from messagebus import codec
+from messagebus.errors import DurabilityError, LockTimeoutError
+from messagebus.files import lock, segments
+from messagebus.files.keys import KeyFinder
+from messagebus.files.read import Reader
+from messagebus.message import KEY_MEMORY_MS, Draft, Message, answer_again, format_time, in_utc, message_from
+from messagebus.msgid import next_msg_id, order
+
+if TYPE_CHECKING:
+    from messagebus.files import Policy
+
+_WINDOW = 64 * 1024  # bytes of the end of a file looked over at first
+
+_YIELDS_BEFORE_FLUSH = 10
+_flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+
+
+_Prepared = tuple[Draft, datetime | None, bytes]  # a draft, its time in UTC, and its encoded rest
+
+
+class Appender:
+    """Appends to the log at one path. Threads may share it; a fork gets its own descriptor."""
+
+    def __init__(self, path: str, policy: Policy) -> None:
+        self._path = path
+        self._policy = policy
+        self._lock_timeout = min(policy.lock_timeout, threading.TIMEOUT_MAX)
+        self._patience = lock.KEEN if policy.fsync else lock.CALM
+        self._attempts = self._retries = 0
+        self._fd = -1
+        self.start_afresh()
+        _appenders.add(self)
+
+    def start_afresh(self) -> None:
+        """Begin with a descriptor and a mutex of one's own, as a forked child must."""
+        self._forget()
+        self._mutex = threading.Lock()
+        self._inode = self._device = 0
+        self._left: os.stat_result | None = None  # the file as our last append left it
+        self._last_id: str | None = None  # the last id in the log then
+        self._end = 0  # and where our last record ended
+        self._flushed_directory_of = 0  # an inode
+        self._keys = KeyFinder(self._path)
+
+    def append(self, drafts: Sequence[Draft], idempotency_key: str | None = None) -> list[Message]:
+        """Store ``drafts``, all or none. Raises LockTimeoutError, DurabilityError,
+        InvalidBusPathError, OSError; and InvalidMessageError for a header over its limit or a
+        key that stands for something else."""
+        if not drafts:
+            return []
+        prepared = [(draft, draft.ts and in_utc(draft.ts), codec.encode_rest(draft)) for draft in drafts]
+        started = time.monotonic()
+        for attempt in range(self._policy.max_retries):
+            if attempt:
+                time.sleep(self._policy.retry_backoff * 2 ** (attempt - 1))
+                self._retries += 1
+            self._attempts += 1
+            messages = self._attempt(prepared, idempotency_key)
+            if messages:
+                return messages
+        raise LockTimeoutError(self._path, self._policy.max_retries, time.monotonic() - started)
+
+    def contention_stats(self) -> tuple[int, int]:
+        """How often the lock was asked for, and how often again after a timeout."""
+        return self._attempts, self._retries
+
+    def close(self) -> None:
+        """Close the descriptor; the next append opens another."""
+        with self._mutex:
+            self._forget()
+
+    def __del__(self) -> None:
+        self._forget()
+
+    def _attempt(self, prepared: list[_Prepared], key: str | None) -> list[Message] | None:
+        """Append under the lock; None where it was not to be had in time."""
+        to_flush = -1
+        if not self._mutex.acquire(timeout=self._lock_timeout):
+            return None
+        try:
+            try:
+                messages = self._append_locked(prepared, key)
+                if messages and self._policy.fsync:
+                    to_flush = self._descriptor_to_flush(messages)
+            finally:
+                if self._fd >= 0:
+                    lock.release(self._fd)
+        finally:
+            self._mutex.release()
+        if messages and to_flush >= 0:
+            self._make_durable(to_flush, messages)
+        return messages
+
+    def _descriptor_to_flush(self, messages: list[Message]) -> int:
+        """A descriptor that stays on this file, even when another thread reopens the bus."""
+        try:
+            return os.dup(self._fd)
+        except OSError as error:
+            raise self._not_durable(messages, error) from error
+
+    def _append_locked(self, prepared: list[_Prepared], key: str | None) -> list[Message] | None:
+        may_rotate = self._policy.auto_rotate_bytes > 0
+        messages: list[Message] = []
+        while True:
+            status = self._lock()
+            if status is None:
+                return None
+            if messages and Reader(self._path).get(messages[-1].msg_id):
+                return messages  # the editor that replaced the file had read them already
+            if key is not None and (first := self._keys.find(key, _now_ms() - KEY_MEMORY_MS)):
+                return [answer_again(prepared[0][0], first)]
+            if may_rotate and status.st_size >= self._policy.auto_rotate_bytes:
+                may_rotate = False
+                self._rotate()
+                continue
+            messages = self._write(prepared, status)
+            if self._left is not None:
+                return messages
+            # An editor replaced the file while we wrote: on to the one that is there now.
+
+    def _lock(self) -> os.stat_result | None:
+        """Lock the file at the path, and be sure that it still is there; None: no lock."""
+        while True:
+            if self._fd < 0:
+                self._fd = segments.open_to_append(self._path)
+                opened = os.fstat(self._fd)
+                self._inode, self._device = opened.st_ino, opened.st_dev
+            if not lock.acquire(self._fd, self._lock_timeout, self._patience):
+                return None
+            status = self._status()
+            if status:
+                return status
+            self._let_go()
+
+    def _status(self) -> os.stat_result | None:
+        """The file at the path, if it is the one that we have open."""
+        try:
+            status = os.lstat(self._path)
+        except FileNotFoundError:
+            return None
+        return status if status.st_ino == self._inode and status.st_dev == self._device else None
+
+    def _let_go(self) -> None:
+        """Unlock and close the file. To close is not enough: a copy of the descriptor, in a flush
+        of another thread or in a forked child, would keep the lock."""
+        lock.release(self._fd)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Close the descriptor."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _rotate(self) -> None:
+        """Make the live file an archive; whoever waits for its lock will find out."""
+        try:
+            os.rename(self._path, segments.next_archive(self._path, datetime.now(UTC)))
+        except (OSError, OverflowError) as error:  # an archive of the year 9999 leaves no later name
+            warnings.warn(f"could not rotate {self._path}: {error}; it grows on", RuntimeWarning, stacklevel=2)
+            return
+        self._let_go()
+
+    def _write(self, prepared: list[_Prepared], status: os.stat_result) -> list[Message]:
+        """Number the records and write them at once. Leaves ``_left`` None where the file was
+        replaced meanwhile."""
+        now_ms, now = _now_ms(), datetime.now(UTC)
+        left, size = self._left, status.st_size
+        if left and size == self._end and left.st_mtime_ns == status.st_mtime_ns and left.st_ino == status.st_ino:
+            last_id, keep, glue = self._last_id, size, b"\n"  # nobody was here since
+        else:
+            last_id, keep, glue = self._seam(status)
+        if keep < size:
+            os.ftruncate(self._fd, keep)
+        stamp = format_time(now)
+        records, messages = [], []
+        for draft, ts, rest in prepared:
+            last_id = next_msg_id(last_id, now_ms, os.urandom)
+            message = message_from(draft, last_id, ts or now)
+            if message.issue_id != draft.issue_id:  # an ISSUE, which has its own id in its header
+                rest = codec.encode_rest(message)  # noqa: PLW2901 - only now it can be known
+            records.append(codec.encode_stamped(last_id, format_time(ts) if ts else stamp, rest))
+            messages.append(message)
+        data = glue + b"\n".join(records)
+        self._write_all(data, keep)
+        self._left, self._last_id, self._end = self._status(), last_id, keep + len(data)
+        return messages
+
+    def _write_all(self, data: bytes, size: int) -> None:
+        """One write; what is not written whole is taken back."""
+        try:
+            written = os.write(self._fd, data)
+        except OSError:
+            os.ftruncate(self._fd, size)
+            raise
+        if written < len(data):
+            os.ftruncate(self._fd, size)
+            reason = f"only {written:,} of {len(data):,} bytes could be written, and were taken back"
+            raise OSError(errno.ENOSPC, reason, self._path)
+
+    def _seam(self, status: os.stat_result) -> codec.Seam:
+        """How the next record joins the file; reads only what others wrote since last time."""
+        left, size = self._left, status.st_size
+        if left and left.st_ino == status.st_ino and self._end < size:
+            seam = _seam_behind(self._fd, self._end - 1, size)  # from the end of our last line
+            if seam.last_id:
+                return seam
+        seam = _seam_behind(self._fd, 0, size)
+        last_id = seam.last_id or _last_archived_id(self._path)
+        return seam._replace(last_id=_later(last_id, self._last_id))
+
+    def _make_durable(self, fd: int, messages: list[Message]) -> None:
+        """Flush after unlocking: writers that wait for the lock then share one flush."""
+        for _ in range(_YIELDS_BEFORE_FLUSH):
+            os.sched_yield()  # who is about to write gets into this flush, not into the next
+        try:
+            _flush(fd)
+            self._flush_directory()
+        except OSError as error:
+            raise self._not_durable(messages, error) from error
+        finally:
+            os.close(fd)
+
+    def _not_durable(self, messages: list[Message], error: OSError) -> DurabilityError:
+        ids = tuple(message.msg_id for message in messages)
+        return DurabilityError(self._path, ids, error.strerror or str(error))
+
+    def _flush_directory(self) -> None:
+        """Make the name of the file last, and that of an archive; once for each file."""
+        inode = self._inode
+        if self._flushed_directory_of == inode:
+            return
+        fd = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        self._flushed_directory_of = inode
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _later(last_id: str | None, ours: str | None) -> str | None:
+    """The later of the log's last id and the last we made, which may have been deleted since: its
+    successor must not be it again, as somebody may stand there."""
+    if ours is None or last_id is None:
+        return last_id or ours
+    return max(last_id, ours, key=lambda msg_id: order(msg_id) or (0, ""))
+
+
+def _seam_behind(fd: int, start: int, size: int) -> codec.Seam:
+    """The seam at the end of these bytes, looking back no further than it takes."""
+    window = _WINDOW
+    while True:
+        low = max(start, size - window)
+        seam = codec.find_seam(os.pread(fd, size - low, low), whole_file=low == 0)
+        if seam.last_id or low == start:
+            return seam._replace(keep=low + seam.keep)
+        window *= 4
+
+
+def _last_archived_id(path: str) -> str | None:
+    for archive in reversed(segments.list_archives(path)):
+        fd = segments.open_archive(archive)
+        if fd is None:
+            continue
+        try:
+            last_id = _seam_behind(fd, 0, os.fstat(fd).st_size).last_id
+        finally:
+            os.close(fd)
+        if last_id:
+            return last_id
+    return None
+
+
+_appenders: weakref.WeakSet[Appender] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """A descriptor that parent and child share is one lock owner: the child takes its own."""
+    for appender in _appenders:
+        with suppress(OSError):  # another thread was closing it just now
+            appender.start_afresh()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,110 @@
+"""Idempotency keys: is there a message with this key already?
+
+Looked up under the append lock, so that two writers with one key cannot both win. The log is
+searched for the header line, from the first record young enough (found by bisecting) on, and
+what a search saw is kept: the next one reads only what was added since.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from messagebus import header
+from messagebus.codec import MAX_HEADER, Decoder
+from messagebus.files.search import first_since
+from messagebus.files.segments import Log, Segment
+from messagebus.message import IDEMPOTENCY_KEY, Message
+from messagebus.msgid import time_of
+
+_CHUNK = 1024 * 1024  # bytes
+_LINE = re.compile(rb"\n +%b: *([^\r\n]*)\r*(?=\n)" % IDEMPOTENCY_KEY.encode())
+_ID_LINE = b"\nmsg_id:"
+_FINGERPRINT = 256  # bytes
+
+
+class KeyFinder:
+    """Remembers, for one log, which keys stand where. Used under the append lock only."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._searched: dict[int, tuple[int, bytes]] = {}  # of each inode: how far, and what stood there
+        self._seen: dict[str, set[tuple[int, int]]] = {}  # of each key: inode and offset
+
+    def find(self, key: str, not_before_ms: int) -> Message | None:
+        """The message stored with ``key`` at ``not_before_ms`` since 1970 or later."""
+        log = Log(self._path)
+        try:
+            for position in reversed(range(len(log))):
+                with log.segment(position) as segment:
+                    if segment is None:
+                        continue
+                    found, reached_back = self._find_in(segment, key, not_before_ms)
+                if found or reached_back:
+                    return found
+        finally:
+            log.close()
+        return None
+
+    def _find_in(self, segment: Segment, key: str, not_before_ms: int) -> tuple[Message | None, bool]:
+        """The message, and whether all older segments are too old."""
+        oldest = first_since(segment, not_before_ms)
+        searched, ending = self._searched.get(segment.inode, (0, b""))
+        if _ending(segment, searched) != ending:  # edited: nothing seen there holds any more
+            searched = 0
+        for written, offset in _keys_in(segment, max(searched, oldest)):
+            self._seen.setdefault(_unquoted(written), set()).add((segment.inode, offset))
+        self._searched[segment.inode] = segment.size, _ending(segment, segment.size)
+        for inode, offset in self._seen.get(key, ()):
+            message = _message_at(segment, offset) if inode == segment.inode else None
+            if message and _stands_for(message, key, not_before_ms):
+                return message, True
+        return None, oldest > segment.start
+
+
+def _unquoted(written: bytes) -> str:
+    text = written.decode("utf-8", "replace").rstrip(" ")
+    try:
+        return header.unquote(text)
+    except ValueError:
+        return text
+
+
+def _ending(segment: Segment, size: int) -> bytes:
+    """The last of the first ``size`` bytes."""
+    start = max(size - _FINGERPRINT, 0)
+    return os.pread(segment.fd, size - start, start)
+
+
+def _stands_for(message: Message, key: str, not_before_ms: int) -> bool:
+    """Was this message posted with ``key``, recently enough, and is it whole?"""
+    young = (time_of(message.msg_id) or 0) >= not_before_ms
+    return young and message.intact is not False and message.meta.get(IDEMPOTENCY_KEY) == key
+
+
+def _keys_in(segment: Segment, start: int) -> Iterator[tuple[bytes, int]]:
+    """Every key written from ``start`` on, and the offset of its record (a line of a body can
+    look like one; whoever uses it looks again)."""
+    offset = max(start - MAX_HEADER, 0)  # the record of the first key may start before it
+    text = b""
+    while data := os.pread(segment.fd, min(_CHUNK, segment.size - offset - len(text)), offset + len(text)):
+        text += data
+        for match in _LINE.finditer(text, max(start - 1 - offset, 0)):
+            record = text.rfind(b"---", 0, max(text.rfind(_ID_LINE, 0, match.start() + 1), 0))
+            if record >= 0:
+                yield match[1], offset + record
+            start = offset + match.end()
+        kept = text[-MAX_HEADER:]
+        offset += len(text) - len(kept)
+        text = kept
+
+
+def _message_at(segment: Segment, offset: int) -> Message | None:
+    decoder = Decoder(offset)
+    while data := os.pread(segment.fd, max(MAX_HEADER, decoder.waiting), offset):
+        offset += len(data)
+        if messages := decoder.feed(data):
+            return messages[0]
+    messages = decoder.finish(closed=True)
+    return messages[0] if messages else None

@@ -1,0 +1,149 @@
+"""Finding a record in a segment without reading all of it.
+
+Ids increase in file order, so a record is found by bisecting the bytes, in some microseconds
+whatever the size. Only an exact hit counts: on a miss (foreign or merged files, edits by hand)
+the caller scans. (SPEC.md, "Reading".)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from messagebus.codec.framing import id_of
+from messagebus.files.segments import Log, Segment
+from messagebus.msgid import order, time_of
+
+_CHUNK = 256 * 1024  # bytes read at a time when scanning
+WINDOW = 16 * 1024  # bytes below which bisecting gives way to searching
+_PROBE = 2 * 1024  # bytes read to find the first record behind a point
+_LONGEST_START = 512  # bytes that a record's start and id line may take
+
+_START = re.compile(rb"\n\r*\n---\r*\nmsg_id:([^\n]*)")
+_BEFORE_ID = re.compile(rb"\n\r*\n---\r*\nmsg_id:[ \t]*\Z")
+_BEHIND_ID = re.compile(rb"[ \t\r]*(?:\n|\Z)")
+
+
+def search(log: Log, msg_id: str) -> tuple[int, int] | None:
+    """Bisect the newest segment that can hold ``msg_id``; on a miss, scan them all."""
+    for position in reversed(range(len(log))):
+        with log.segment(position) as segment:
+            if segment and _starts_before(segment, msg_id):
+                offset = _bisect(segment, msg_id)
+                if offset is not None:
+                    return position, offset
+                break
+    for position in range(len(log)):
+        with log.segment(position) as segment:
+            if segment and (offset := _scan(segment, msg_id, segment.start, segment.size)) is not None:
+                return position, offset
+    return None
+
+
+def _starts_before(segment: Segment, msg_id: str) -> bool:
+    first = _first_record(segment, segment.start, segment.size)
+    mine, wanted = order(first[1]) if first else None, order(msg_id)
+    return mine is not None and wanted is not None and mine <= wanted
+
+
+def id_at(segment: Segment, offset: int) -> str | None:
+    """The id of the record that starts here."""
+    match = _START.match(b"\n\n" + os.pread(segment.fd, _LONGEST_START, offset))
+    return id_of(match[1]) if match else None
+
+
+def _bisect(segment: Segment, msg_id: str) -> int | None:
+    """The offset of the record ``msg_id``, supposing that ids increase and hold a time."""
+    wanted = order(msg_id)
+    low, high = segment.start, segment.size
+    probe = max(high - 4 * WINDOW, low)  # most cursors are near the end
+    while wanted and high - low > WINDOW:
+        found = _first_record(segment, probe, high)
+        if found is None:
+            high = probe
+        else:
+            here = order(found[1])
+            if here is None:
+                return None
+            low, high = (found[0], high) if here <= wanted else (low, probe)
+        probe = (low + high) // 2
+    return _scan(segment, msg_id, low, high)
+
+
+def first_since(segment: Segment, ms: int) -> int:
+    """An offset before which every record is older than ``ms`` since 1970 (0: none may be)."""
+    low, high = segment.start, segment.size
+    while high - low > WINDOW:
+        probe = (low + high) // 2
+        found = _first_record(segment, probe, high)
+        if found is None:
+            high = probe
+        elif (time_of(found[1]) or ms) < ms:
+            low = found[0]
+        else:
+            high = probe
+    return low
+
+
+def _first_record(segment: Segment, start: int, end: int) -> tuple[int, str] | None:
+    """The first record that starts in these bytes (a start counts from the line end in front
+    of its blank line): where, and its id."""
+    text = _line_ends_before(segment, start)
+    offset = start - len(text)
+    size = _PROBE
+    while True:
+        match = _START.search(text)
+        reached = offset + len(text) >= segment.size
+        if match and (match.end() < len(text) or reached):
+            at = max(offset + match.start(), segment.start)
+            return (at, id_of(match[1])) if at < end else None
+        if reached or (not match and offset + len(text) >= end + _LONGEST_START):
+            return None
+        text += os.pread(segment.fd, size, offset + len(text))
+        size *= 2
+
+
+def _scan(segment: Segment, msg_id: str, low: int, high: int) -> int | None:
+    """The offset of the record ``msg_id`` that starts in these bytes, by looking at all."""
+    needle = msg_id.encode("utf-8", "replace")
+    if not needle:
+        return None
+    text = _line_ends_before(segment, low)
+    offset = low - len(text)
+    end = min(high + _LONGEST_START, segment.size)
+    while offset + len(text) < end:
+        data = os.pread(segment.fd, min(_CHUNK, end - offset - len(text)), offset + len(text))
+        if not data:
+            break
+        text += data
+        at = text.find(needle)
+        while at >= 0:
+            line = text[max(text.rfind(b"\n", 0, at) + 1, at - _LONGEST_START) : at]
+            mark = line.startswith(b"msg_id:") and _BEFORE_ID.search(text, max(at - _LONGEST_START, 0), at)
+            if mark and _BEHIND_ID.match(text, at + len(needle)):
+                return offset + text.index(b"---", mark.start())
+            at = text.find(needle, at + 1)
+        offset += max(len(text) - _LONGEST_START, 0)
+        text = text[-_LONGEST_START:]
+    return None
+
+
+def _line_ends_before(segment: Segment, offset: int) -> bytes:
+    """What to put before the bytes at ``offset``, so that the start of the text, which needs no
+    blank line in front, looks like every other start."""
+    return b"\n\n" if offset == segment.start else b""
+
+
+def start_of_last(segment: Segment, n: int) -> int:
+    """The offset of the ``n``-th last record, or 0 where there are fewer."""
+    text = b""
+    at = segment.size
+    while at > 0:
+        size = min(max(WINDOW, 4 * len(text)), at)
+        at -= size
+        text = os.pread(segment.fd, size, at) + text
+        starts = [match.start() for match in _START.finditer(text)]
+        if len(starts) >= n:
+            begin = starts[-n]
+            return at + text.index(b"---", begin)
+    return 0

@@ -1,0 +1,195 @@
+"""The files of a log: the live one at the bus path, and its archives beside it.
+
+An archive is ``<path>.<UTC timestamp>.archived``; names sort by age (SPEC.md, "Rotation").
+Opening never follows a link, blocks on a FIFO or touches a device.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from messagebus.codec import BOM
+from messagebus.errors import InvalidBusPathError
+
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_STAMP = "%Y%m%d-%H%M%S-%f"
+_ARCHIVE = re.compile(r"\.(\d{8}-\d{6}(-\d{6})?)\.archived")
+_KINDS = {
+    stat.S_IFDIR: "a directory", stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
+
+
+def open_to_read(path: str) -> int | None:
+    """A descriptor on the bus file, None where there is none. Raises InvalidBusPathError."""
+    try:
+        return _open(path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def open_archive(path: str) -> int | None:
+    """A descriptor on an archive; None where it is gone, or is no file but named like one.
+
+    Raises InvalidBusPathError for a link: to skip it would hide messages, to follow it is unsafe.
+    """
+    found = _file_type(path)
+    if found == stat.S_IFLNK:
+        raise InvalidBusPathError(f"the archive {path} is a symbolic link; put the file itself there")
+    return open_to_read(path) if found == stat.S_IFREG else None
+
+
+def open_to_append(path: str) -> int:
+    """A descriptor on the bus file, which is made where there is none.
+
+    Raises InvalidBusPathError where there is no directory for it, or something else stands
+    there already.
+    """
+    try:
+        return _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InvalidBusPathError(f"{path}: there is no directory {os.path.dirname(path)}; create it first") from None
+
+
+def _open(path: str, flags: int) -> int:
+    if (found := _file_type(path)) not in (None, stat.S_IFREG):
+        raise _not_regular(path, found)  # before opening: to open a device can be to act on it
+    try:
+        fd = os.open(path, flags | _FLAGS, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _not_regular(path, stat.S_IFLNK) from None
+        raise
+    if (found := stat.S_IFMT(os.fstat(fd).st_mode)) != stat.S_IFREG:
+        os.close(fd)
+        raise _not_regular(path, found)
+    return fd
+
+
+def _file_type(path: str) -> int | None:
+    try:
+        return stat.S_IFMT(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _not_regular(path: str, found: int | None) -> InvalidBusPathError:
+    kind = _KINDS.get(found or 0, "no regular file")
+    return InvalidBusPathError(f"{path} is {kind}; a bus must be a regular file, so name one")
+
+
+def archive_name(path: str, moment: datetime) -> str:
+    """The archive of ``path`` for this moment (UTC)."""
+    return f"{path}.{moment.strftime(_STAMP)}.archived"
+
+
+def archive_moment(path: str, archive: str) -> datetime | None:
+    """The inverse of ``archive_name``; None where ``archive`` is no archive of ``path``.
+
+    The Go tool's stamps end at the second.
+    """
+    match = _ARCHIVE.fullmatch(archive, len(path)) if archive.startswith(path) else None
+    if not match:
+        return None
+    stamp = match[1] if match[2] else match[1] + "-000000"
+    try:
+        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def list_archives(path: str) -> list[str]:
+    """The archives of ``path``, oldest first."""
+    directory, name = os.path.split(path)
+    try:
+        names = [entry for entry in os.listdir(directory) if entry.endswith(".archived")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    dated = [(moment, entry) for entry in names if (moment := archive_moment(name, entry))]
+    return [os.path.join(directory, entry) for _, entry in sorted(dated)]
+
+
+def next_archive(path: str, now: datetime) -> str:
+    """A name for a new archive: later than any there is, so that none is ever reused."""
+    archives = list_archives(path)
+    newest = archive_moment(path, archives[-1]) if archives else None
+    if newest and newest >= now:
+        now = newest + timedelta(microseconds=1)
+    return archive_name(path, now)
+
+
+class Segment(NamedTuple):
+    """One open file of the log.
+
+    ``start`` is where its text begins (behind a byte order mark), ``size`` where reading it
+    ends; ``closed`` says it is an archive, which never grows.
+    """
+
+    fd: int
+    inode: int
+    start: int
+    size: int
+    closed: bool
+
+
+class Log:
+    """A snapshot of the files of a log: archives by name, the live file open."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._live, self._archives = _snapshot(path)
+
+    def __len__(self) -> int:
+        return len(self._archives) + (self._live is not None)
+
+    @contextmanager
+    def segment(self, position: int) -> Iterator[Segment | None]:
+        """The segment at ``position``, oldest first; None for an archive deleted meanwhile."""
+        if position < len(self._archives):
+            fd = open_archive(self._archives[position])
+            if fd is None:
+                yield None
+                return
+            try:
+                yield _segment(fd, closed=True)
+            finally:
+                os.close(fd)
+        elif self._live is not None:
+            yield _segment(self._live, closed=False)
+
+    def close(self) -> None:
+        """Close the live file."""
+        if self._live is not None:
+            os.close(self._live)
+            self._live = None
+
+
+def _segment(fd: int, *, closed: bool) -> Segment:
+    status = os.fstat(fd)
+    start = len(BOM) if os.pread(fd, len(BOM), 0) == BOM else 0
+    return Segment(fd, status.st_ino, start, status.st_size, closed)
+
+
+def _snapshot(path: str) -> tuple[int | None, list[str]]:
+    """The live file and the archives of one moment: whatever is rotated while we look is
+    looked at again, or it would be in neither."""
+    while True:
+        live = open_to_read(path)
+        archives = list_archives(path)
+        if live is None:
+            if _file_type(path) is None and archives == list_archives(path):
+                return None, archives
+            continue
+        try:
+            if os.path.samestat(os.fstat(live), os.lstat(path)):
+                return live, archives
+        except FileNotFoundError:
+            pass  # rotated or deleted just now: look again
+        os.close(live)

@@ -1,0 +1,156 @@
+"""The header of a record: a subset of YAML, written and read.
+
+We write ``key: value`` lines, two spaces a level. A value stands plain where YAML 1.1 and
+1.2 both read it as that very string, and JSON-quoted everywhere else. ``parse`` reads just
+that subset, line by line; a header in any other YAML goes to PyYAML, which gives the same
+answer some eight times slower. All scalars are text: ``type: yes`` is ``"yes"``
+(SPEC.md, "Header").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+Fields = dict[str, Any]
+
+# A colon needs a neighbour, or it would end a key; "- x" would start a list.
+_PLAIN_TEXT = r"[^\W_](?:[\w./@+=~()%,-]|:(?=[\w/])| (?=[\w/(]))*"
+_PLAIN = re.compile(_PLAIN_TEXT)
+# What YAML 1.1 or 1.2 reads as something else than a string, though it starts like one.
+# (Writers alone need this and the next pattern, and it takes a reader's time to compile them.)
+_NOT_A_STRING = r"""(?xia)
+      (?: y | n | yes | no | on | off | true | false | null )     # 1.1 has the most of them
+    | 0 [box] [\da-f_]*                                           # other bases
+    | \d [\d_,]* (?: \. [\d_]* )? (?: e [-+]? \d* )?              # numbers, with 1.1's separators
+    | \d [\d_]* (?: : [\d._]* )+                                  # base 60
+    | \d{4} - \d\d? - \d\d? .*                                    # dates and times
+    """
+_UNPRINTABLE = "[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]"
+_QUOTED_TEXT = (
+    r'"(?:[^"\\\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]'
+    r'|\\["\\bfnrt]|\\u(?![dD][89a-fA-F])[\da-fA-F]{4})*"'
+)
+_ENTRY = re.compile(rf"({_PLAIN_TEXT}|{_QUOTED_TEXT}):(?: ({_PLAIN_TEXT}|{_QUOTED_TEXT}))?")
+_LONGEST_KEY = 1000  # YAML looks for the colon in 1,024 characters and no further
+_DEEPEST = 50
+_OPENERS = ("[", "{", "- ", "-\t", "? ", "?\t")  # what can nest without taking a line each
+
+
+class HeaderError(ValueError):
+    """Not a YAML mapping; the record it heads cannot be read."""
+
+
+@lru_cache(maxsize=1024)
+def scalar(text: str) -> str:
+    """``text`` as a YAML scalar on one line."""
+    if _PLAIN.fullmatch(text) and not re.fullmatch(_NOT_A_STRING, text):
+        return text
+    import json  # most headers need no quotes
+
+    return re.sub(_UNPRINTABLE, lambda char: f"\\u{ord(char[0]):04x}", json.dumps(text, ensure_ascii=False))
+
+
+def entry(key: str, text: str, indent: str = "") -> str:
+    """One ``key: value`` line."""
+    return f"{indent}{scalar(key)}: {scalar(text)}\n"
+
+
+def mapping(key: str, items: Mapping[str, str], indent: str = "") -> str:
+    """``key:`` and its entries one level deeper, or nothing where there are none."""
+    if not items:
+        return ""
+    return f"{indent}{key}:\n" + "".join(entry(name, items[name], indent + "  ") for name in items)
+
+
+def sequence(key: str, items: list[str]) -> str:
+    """``key:`` and a list of mappings, each given as lines indented by four spaces."""
+    if not items:
+        return ""
+    return f"{key}:\n" + "".join(f"  - {item[4:]}" for item in items)
+
+
+def parse(text: str) -> Fields:
+    """The mapping a header holds; scalars are str. Raises HeaderError where it holds none."""
+    fields = parse_subset(text)
+    return parse_yaml(text) if fields is None else fields
+
+
+def parse_subset(text: str) -> Fields | None:
+    """The mapping, if ``text`` keeps to the subset that we write; else None."""
+    lines = text.removesuffix("\n").split("\n")
+    fields, end = _block(lines, 0, 0)
+    return fields if end == len(lines) and isinstance(fields, dict) else None
+
+
+def parse_yaml(text: str) -> Fields:
+    """The mapping, in any YAML. Raises HeaderError."""
+    import yaml  # owned by this module; most headers never need it
+
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    try:
+        if sum(map(text.count, _OPENERS)) > _DEEPEST:
+            _refuse_deep_nesting(yaml.parse(text, Loader=loader))
+        fields = yaml.load(text, Loader=loader)  # noqa: S506 - BaseLoader makes str, list and dict only
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise HeaderError(str(error)) from None
+    if not isinstance(fields, dict):
+        raise HeaderError("a header must be a mapping")
+    return fields
+
+
+def _refuse_deep_nesting(events: Iterable[Any]) -> None:
+    """Raise HeaderError where the C composer, which recurses, would overrun its stack."""
+    depth = 0
+    for event in events:
+        kind = type(event).__name__
+        depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+        if depth > _DEEPEST:
+            raise HeaderError(f"nested more than {_DEEPEST} levels deep")
+
+
+def _block(lines: list[str], start: int, indent: int) -> tuple[Any, int]:
+    """The list or mapping whose lines are indented by ``indent``, and the line after it."""
+    dash = " " * indent + "- "
+    if not lines[start].startswith(dash):
+        return _mapping(lines, start, indent)
+    items = []
+    while start < len(lines) and lines[start].startswith(dash):
+        lines[start] = lines[start].replace("- ", "  ", 1)
+        item, start = _mapping(lines, start, indent + 2)
+        items.append(item)
+    return items, start
+
+
+def _mapping(lines: list[str], start: int, indent: int) -> tuple[Fields | None, int]:
+    fields: Fields = {}
+    while start < len(lines) and _indent_of(lines[start]) == indent:
+        found = _ENTRY.fullmatch(lines[start], indent)
+        if not found or found.end(1) - indent > _LONGEST_KEY:
+            return None, -1
+        key, value = found.groups()
+        start += 1
+        if value is not None:
+            fields[unquote(key)] = unquote(value)
+            continue
+        if start == len(lines) or _indent_of(lines[start]) != indent + 2:
+            return None, -1
+        fields[unquote(key)], start = _block(lines, start, indent + 2)
+        if start < 0:
+            return None, -1
+    return fields or None, start
+
+
+def _indent_of(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
+def unquote(text: str) -> str:
+    """The inverse of ``scalar``. Raises ValueError for quotes that it would not have written."""
+    if not text.startswith('"'):
+        return text
+    import json
+
+    return str(json.loads(text))

@@ -1,0 +1,95 @@
+"""Message ids: how the next one is made, and how two of them are ordered.
+
+Ours are ``MSG-`` and a ULID: 48 bits of milliseconds, 80 bits of randomness, in Crockford
+base 32 (SPEC.md, "Ids"). Every id is made from the one before it, so ids strictly increase
+in file order whatever the clock does. Foreign ids are ordered by the time they hold. Pure:
+clock and randomness are arguments.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import pairwise
+
+PREFIX = "MSG-"
+RANDOM_BYTES = 10
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O, U
+_SUCCESSOR = dict(pairwise(_ALPHABET))
+_OURS = re.compile(rf"MSG-[0-7][{_ALPHABET}]{{25}}")
+_GO = re.compile(r"MSG-(\d{8})-(\d{6})-(\d{9})-PID\d+-\d+")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RANDOM_BITS = 8 * RANDOM_BYTES
+
+_LAST = "MSG-7" + 25 * "Z"
+
+Order = tuple[int, str]
+
+
+def next_msg_id(after: str | None, now_ms: int, randomness: Callable[[int], bytes]) -> str:
+    """The id that follows ``after`` (the log's last, or None), at ``now_ms`` since 1970.
+
+    Strictly greater than ``after`` in ``order``: behind one of ours from this millisecond or
+    a later one it is that id plus one; behind a foreign id it lies a millisecond later at
+    least. ``randomness(n)`` gives n random bytes.
+    """
+    if after is not None and after != _LAST:  # nothing follows the last: whoever wrote it was no clock
+        if not _OURS.fullmatch(after):
+            now_ms = max(now_ms, (time_of(after) or 0) + 1)
+        elif after[4:14] >= _time_text(now_ms):  # the alphabet is in the order of ASCII
+            return _plus_one(after)
+    return _encode((now_ms << _RANDOM_BITS) | int.from_bytes(randomness(RANDOM_BYTES), "big"))
+
+
+def time_of(msg_id: str) -> int | None:
+    """Milliseconds since 1970 held by an id of ours or of the Go tool, else None.
+
+    A position in a record (``<id>+2``) has the time of its record.
+    """
+    if _OURS.match(msg_id):
+        ms = 0
+        for char in msg_id[4:14]:
+            ms = ms << 5 | _ALPHABET.index(char)
+        return ms
+    go = _GO.match(msg_id)
+    if not go:
+        return None
+    try:
+        moment = datetime.strptime(go[1] + go[2], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return int((moment - _EPOCH).total_seconds()) * 1000 + int(go[3]) // 1_000_000
+
+
+def order(msg_id: str) -> Order | None:
+    """A key that sorts ids by the time they hold, then as text; None where they hold none."""
+    ms = time_of(msg_id)
+    return None if ms is None else (ms, msg_id)
+
+
+@lru_cache(maxsize=1)
+def _time_text(ms: int) -> str:
+    """The ten characters that hold the time."""
+    return "".join(_ALPHABET[ms >> shift & 31] for shift in range(45, -1, -5))
+
+
+def _plus_one(msg_id: str) -> str:
+    last = _SUCCESSOR.get(msg_id[-1])
+    if last is not None:  # 31 of 32 times: no need to go through the number
+        return msg_id[:-1] + last
+    return _encode(_decode(msg_id) + 1)
+
+
+def _encode(number: int) -> str:
+    from ulid import ULID  # 30 ms to import, and readers never make an id
+
+    return PREFIX + str(ULID(number.to_bytes(16, "big")))
+
+
+def _decode(msg_id: str) -> int:
+    from ulid import ULID
+
+    return int.from_bytes(ULID.from_str(msg_id[len(PREFIX) :]).bytes, "big")
