@@ -1,0 +1,7 @@
+"""The ``run-agent`` program, over the public names of ``messagebus``.
+
+cli       the table of verbs, and the one place an error becomes an exit code
+context   flags, environment, inference: which bus, which project
+output    text and JSON lines; the only writer of stdout
+commands  one file a verb
+"""

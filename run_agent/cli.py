@@ -1,0 +1,147 @@
+"""The table of verbs, loaded when asked for, and the one place an error becomes an exit code.
+
+Exit codes (also in docs/cli.md): 0 done; 1 ran, and the answer is no; 2 usage; 3 no bus found;
+4 since id not found; 5 lock timeout; 6 refused input or path; 7 no answer in time;
+70 unexpected; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from messagebus import (
+    BusError,
+    BusNotFoundError,
+    InvalidBusPathError,
+    InvalidMessageError,
+    LockTimeoutError,
+    SinceIDNotFoundError,
+)
+from run_agent import output
+
+# A verb: where its command is. A group: its help, and its verbs.
+VERBS: dict[str, Any] = {
+    "bus": (
+        "Post to, read and find message buses.",
+        {
+            "post": "run_agent.commands.bus_post:post",
+            "read": "run_agent.commands.bus_read:read",
+            "discover": "run_agent.commands.bus_discover:discover",
+        },
+    ),
+    "completion": "run_agent.commands.completion:completion",
+}
+
+# What people look for under another name.
+ELSEWHERE = {"watch": "read --follow", "tail": "read --follow", "send": "post", "follow": "read --follow"}
+
+EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (BusNotFoundError, 3),
+    (SinceIDNotFoundError, 4),
+    (LockTimeoutError, 5),
+    (InvalidMessageError, 6),
+    (InvalidBusPathError, 6),
+)
+
+# Failures of the operating system that the user's path is the reason of.
+REFUSED_PATHS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
+
+
+class VerbGroup(click.Group):
+    """A group whose commands are imported only when they are run."""
+
+    def __init__(self, verbs: dict[str, Any], **attrs: Any) -> None:
+        super().__init__(**attrs)
+        self._verbs = verbs
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        verb = self._verbs.get(cmd_name)
+        if verb is None:
+            if cmd_name in ELSEWHERE and "post" in self._verbs and not ctx.resilient_parsing:
+                raise click.UsageError(
+                    f"There is no '{ctx.command_path} {cmd_name}': use '{ctx.command_path} {ELSEWHERE[cmd_name]}'.", ctx
+                )
+            return None
+        if isinstance(verb, tuple):
+            text, verbs = verb
+            return VerbGroup(verbs, name=cmd_name, help=text, no_args_is_help=True)
+        module, _, attribute = verb.partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        output.line(f"run-agent {version('run-agent')}")
+        ctx.exit()
+
+
+run_agent = VerbGroup(
+    VERBS,
+    name="run-agent",
+    help="Messages between agents, scripts and people, in Markdown files.\n\nStart with: run-agent bus post --help",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_version,
+            help="Show the version and exit.",
+        )
+    ],
+)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code; every error is told on stderr."""
+    warnings.showwarning = _tell_warning  # type: ignore[assignment]  # it needs no more than the message
+    try:
+        result = run_agent.main(args=args, prog_name="run-agent", standalone_mode=False)
+        output.flush()
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return 130
+    except output.ReaderGoneError:
+        output.give_up()
+        return 0
+    except Exception as error:  # noqa: BLE001 - the boundary: nothing reaches the user as a traceback
+        output.give_up()
+        click.echo(f"Error: {_sentence(error)}", err=True)
+        return _exit_code(error)
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno in REFUSED_PATHS:
+        return 6
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 70)
+
+
+def _tell_warning(message: Warning | str, *_where: object) -> None:
+    click.echo(f"Warning: {message}", err=True)
+
+
+def _sentence(error: Exception) -> str:
+    """What happened, for a person."""
+    if isinstance(error, BusError):
+        return str(error)
+    if isinstance(error, OSError):
+        subject = f"{error.filename}: " if error.filename else ""
+        return f"{subject}{error.strerror or error}"
+    return f"unexpected {type(error).__name__}: {error}. Please report it, with the command that led to it."

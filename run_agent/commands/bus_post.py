@@ -1,0 +1,301 @@
+"""``run-agent bus post``: store one message, or one for each JSON line of standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from math import isnan
+from typing import Any
+
+import click
+
+from messagebus import BusError, Draft, InvalidMessageError, Link, Message, MessageBus, Parent
+from run_agent import context, output
+from run_agent.options import bus_options
+
+_READ_SIZE = 1024 * 1024  # bytes taken from standard input at a time
+_SCISSORS = "<!-- Write the message above this line. An empty one posts nothing. -->"
+
+
+@click.command(short_help="Store a message.")
+@bus_options
+@click.option("--run", "run_id", metavar="ID", help="The run that says it. [RUN_FOLDER, JRUN_ID]")
+@click.option(
+    "--type", "kind", default="INFO", show_default=True, metavar="TYPE", help="FACT, QUESTION, ANSWER, ... any word."
+)
+@click.option("--body", metavar="TEXT", help="The text; '-' takes it from standard input, '' is an empty one.")
+@click.option("--edit", is_flag=True, help="Write the text in your editor.")
+@click.option("--parent", "parents", multiple=True, metavar="ID[:KIND]", help="A message this one refers to, and how.")
+@click.option("--link", "links", multiple=True, metavar="URL", help="Something outside the bus.")
+@click.option("--meta", "meta", multiple=True, metavar="KEY=VALUE", help="Anything else worth keeping.")
+@click.option("--issue-id", default="", metavar="ID", help="The issue it belongs to; an ISSUE is its own.")
+@click.option("--idempotency-key", metavar="KEY", help="Posting again with this key within 24 hours stores nothing.")
+@click.option("--fsync", is_flag=True, help="Return only once it is on the disk.")
+@click.option(
+    "--rotate-bytes", type=click.IntRange(min=0), default=0, metavar="N", help="Archive the file once it has N bytes."
+)
+@click.option(
+    "--lock-timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait for other writers, in all. [about 30]",
+)
+@click.option("--jsonl", is_flag=True, help="One message for each JSON line of standard input, as the lines come.")
+@click.option("--quiet", "-q", is_flag=True, help="Print the id alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print the stored message as a JSON line.")
+def post(**given: Any) -> int:
+    """Store a message and print its id.
+
+    The bus is --bus, else MESSAGE_BUS, else that of --project and --task under the root, else
+    the first one upward from here. Project, task and run are taken from the flags, the path of
+    the bus, RUN_FOLDER, TASK_FOLDER, or JRUN_PROJECT_ID, JRUN_TASK_ID, JRUN_ID.
+
+    The text is --body, or what is piped in.
+
+    \b
+    Examples:
+      run-agent bus post --project demo --task t1 --type FACT --body "The build is green"
+      make 2>&1 | tail -5 | run-agent bus post --type ERROR
+      run-agent bus post --type ANSWER --parent MSG-01KAJ3...:answers --body "In util.c"
+      jq -c '{type: "FACT", body: .msg}' log.json | run-agent bus post --jsonl --quiet
+    """
+    _refuse_contradictions(given)
+    flags = context.Flags(given["bus"], given["root"], given["project"], given["task"], given["run_id"])
+    target = context.bus_to_post(flags)
+    fields = {name: found.value for name, found in context.scope(flags, target.value).items()}
+    with _open(target.value, given) as bus:
+        if given["jsonl"]:
+            context.make_directories(target)
+            return _post_lines(bus, fields, given)
+        draft = _draft(fields, given)
+        bus.check_message(draft)  # before a body is typed or waited for, only to be lost
+        draft = replace(draft, body=_body(given, bus.max_body_bytes))
+        bus.check_message(draft)
+        context.make_directories(target)
+        try:
+            stored = bus.append_message(draft, idempotency_key=given["idempotency_key"])
+        except (BusError, OSError):
+            if given["edit"]:
+                _keep(draft.body)
+            raise
+    _print([stored], given)
+    return 0
+
+
+def _open(path: str, given: dict[str, Any]) -> MessageBus:
+    options: dict[str, Any] = {"fsync": given["fsync"], "auto_rotate_bytes": given["rotate_bytes"]}
+    if given["lock_timeout"] is not None:
+        options |= {"lock_timeout": given["lock_timeout"], "max_retries": 1}
+    return MessageBus(path, **options)
+
+
+def _print(messages: list[Message], given: dict[str, Any]) -> None:
+    try:
+        for message in messages:
+            if given["as_json"]:
+                output.json_line(message.to_json())
+            else:
+                output.line(message.msg_id if given["quiet"] else f"msg_id: {message.msg_id}")
+        output.flush()
+    except OSError as error:
+        ids = ", ".join(message.msg_id for message in messages)
+        reason = f"{ids} is stored, but standard output cannot be written ({error.strerror}); do not post it again"
+        raise OSError(error.errno, reason) from None
+
+
+def _refuse_contradictions(given: dict[str, Any]) -> None:
+    if given["quiet"] and given["as_json"]:
+        raise click.UsageError("--quiet prints the id, --json the message: give one of them.")
+    if given["lock_timeout"] is not None and isnan(given["lock_timeout"]):
+        raise click.UsageError("--lock-timeout must be a number of seconds, 0 or more.")
+    if given["jsonl"] and sys.stdin is None:
+        raise click.UsageError("--jsonl takes messages from standard input, which is closed.")
+    own = [f"--{name}" for name in ("body", "edit", "idempotency_key") if given[name] not in (None, False)]
+    if given["jsonl"] and own:
+        raise click.UsageError(f"--jsonl takes messages from standard input: leave out {own[0].replace('_', '-')}.")
+
+
+# --- one message ---------------------------------------------------------------------------
+
+
+def _draft(fields: dict[str, str], given: dict[str, Any]) -> Draft:
+    """What is to be posted, without its body."""
+    if not fields.get("project_id"):
+        raise click.UsageError(
+            "No project: give --project ID, set JRUN_PROJECT_ID, or post to a bus at <root>/<project>/<task>/."
+        )
+    return Draft(
+        type=given["kind"],
+        issue_id=given["issue_id"],
+        parents=_parents(given),
+        links=_links(given),
+        meta=_meta(given),
+        project_id=fields["project_id"],
+        task_id=fields.get("task_id", ""),
+        run_id=fields.get("run_id", ""),
+    )
+
+
+def _parents(given: dict[str, Any]) -> list[Parent]:
+    return [Parent(msg_id, kind) for msg_id, _, kind in (text.partition(":") for text in given["parents"])]
+
+
+def _links(given: dict[str, Any]) -> list[Link]:
+    return [Link(url) for url in given["links"]]
+
+
+def _meta(given: dict[str, Any]) -> dict[str, str]:
+    pairs = {}
+    for text in given["meta"]:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--meta {text!r} has no '=': write --meta KEY=VALUE.")
+        pairs[key] = value
+    return pairs
+
+
+def _body(given: dict[str, Any], max_bytes: int) -> str:
+    text = given["body"]
+    if given["edit"]:
+        if not (sys.stdin and sys.stdin.isatty()) and not context.has_editor():
+            raise click.UsageError("--edit needs a terminal, or an editor named by EDITOR; or give --body TEXT.")
+        return _edited("" if text in (None, "-") else text)
+    if text is not None and text != "-":
+        return str(text)
+    if sys.stdin is None or (text is None and sys.stdin.isatty()):
+        raise click.UsageError("No text: give --body TEXT, pipe it in, or use --edit.")
+    piped = _piped(max_bytes)
+    if not piped.strip("\r\n"):
+        raise click.UsageError("Standard input is empty: post an empty text with --body ''.")
+    return piped
+
+
+def _piped(max_bytes: int) -> str:
+    most = max_bytes + 2  # room for a line end, which does not count
+    data = sys.stdin.buffer.read(most)
+    if len(data) == most and sys.stdin.buffer.read(1):
+        raise InvalidMessageError(
+            f"standard input is longer than the limit of {max_bytes:,} bytes: store it in a file and use --link"
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidMessageError(
+            f"standard input is not UTF-8 at byte {error.start}; convert it, e.g. with iconv -t UTF-8"
+        ) from None
+
+
+def _edited(text: str) -> str:
+    try:
+        edited = click.edit(f"{text}\n\n{_SCISSORS}\n", extension=".md")
+    except UnicodeDecodeError as error:
+        raise InvalidMessageError(f"what the editor saved is not UTF-8 at byte {error.start}") from None
+    body = (text if edited is None else edited).partition(_SCISSORS)[0].strip("\r\n")
+    if not body.strip():
+        click.echo("Nothing posted: the message is empty.", err=True)
+        raise click.exceptions.Exit(1)
+    return body
+
+
+def _keep(body: str) -> None:
+    """Save what somebody typed from an append that failed."""
+    from tempfile import NamedTemporaryFile
+
+    with NamedTemporaryFile("w", prefix="message-", suffix=".md", delete=False) as file:
+        file.write(body)
+    click.echo(f"Your text is kept in {file.name}.", err=True)
+
+
+# --- many ----------------------------------------------------------------------------------
+
+
+def _post_lines(bus: MessageBus, fields: dict[str, str], given: dict[str, Any]) -> int:
+    """Post what comes; a bad line is told by its number and the others go in."""
+    defaults = {
+        "type": given["kind"],
+        "issue_id": given["issue_id"],
+        "parents": [parent.msg_id for parent in _parents(given)],
+        "relations": [{"msg_id": parent.msg_id, "kind": parent.kind} for parent in _parents(given) if parent.kind],
+        "links": [{"url": link.url} for link in _links(given)],
+        "meta": _meta(given),
+        **fields,
+    }
+    refused = 0
+    for lines in _arriving_lines():
+        drafts = []
+        for number, line in lines:
+            try:
+                draft, key = _draft_from(line, defaults)
+                bus.check_message(draft)
+                drafts.append((number, draft, key))
+            except InvalidMessageError as error:
+                refused += _refuse(number, error)
+        refused += _post_batch(bus, drafts, given)
+    return 6 if refused else 0
+
+
+def _arriving_lines() -> Iterator[list[tuple[int, bytes]]]:
+    """Numbered lines of standard input, as many at a time as have arrived."""
+    import os
+
+    begun: list[bytes] = []  # of a line that has not ended yet
+    number = 1
+    while True:
+        data = os.read(0, _READ_SIZE)
+        if data and b"\n" not in data:
+            begun.append(data)
+            continue
+        *lines, rest = b"".join((*begun, data)).split(b"\n")
+        begun = [rest]
+        if not data:
+            lines = [rest]
+        numbered = [(at, line) for at, line in enumerate(lines, number) if line.strip()]
+        number += len(lines)
+        if numbered:
+            yield numbered
+        if not data:
+            return
+
+
+def _draft_from(line: bytes, defaults: dict[str, Any]) -> tuple[Draft, str | None]:
+    import json
+
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InvalidMessageError(f"not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise InvalidMessageError("not a JSON object")
+    if not data.get("project_id", defaults.get("project_id")):
+        raise InvalidMessageError(
+            "no project: give --project ID, set JRUN_PROJECT_ID, or name a project_id in the line"
+        )
+    key = data.pop("idempotency_key", None)
+    if "parents" in data or "relations" in data:
+        defaults = {name: value for name, value in defaults.items() if name not in ("parents", "relations")}
+    return Draft.from_json(defaults | data), key
+
+
+def _post_batch(bus: MessageBus, drafts: list[tuple[int, Draft, str | None]], given: dict[str, Any]) -> int:
+    """Post them in one write; where that is refused, one by one. Returns how many were."""
+    if not drafts:
+        return 0
+    if len(drafts) > 1 and all(key is None for _, _, key in drafts):
+        with suppress(InvalidMessageError):  # then nothing was written: find out which it is
+            messages = bus.append_messages([draft for _, draft, _ in drafts])
+            _print(messages, given)
+            return 0
+    refused = 0
+    for number, draft, key in drafts:
+        try:
+            _print([bus.append_message(draft, idempotency_key=key)], given)
+        except InvalidMessageError as error:
+            refused += _refuse(number, error)
+    return refused
+
+
+def _refuse(number: int, error: InvalidMessageError) -> int:
+    click.echo(f"Error: line {number}: {error}", err=True)
+    return 1

@@ -1,0 +1,148 @@
+"""Which bus, which project: flags, then environment, then inference.
+
+The only reader of the environment. Every answer comes with the rule that gave it, so that
+``bus discover --explain`` can say why.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import click
+
+from messagebus import BusNotFoundError
+from messagebus.discovery import bus_path, find_bus, scope_of
+
+DEFAULT_ROOT = "~/.run-agent/runs"
+
+
+class Found(NamedTuple):
+    """A value, and the rule that gave it. ``managed``: a bus in the tree under the root, whose
+    directories are made when it is posted to."""
+
+    value: str
+    rule: str
+    managed: bool = False
+
+
+class Flags(NamedTuple):
+    """What the command line says about the bus; None where it says nothing. ``start`` is where
+    the walk upward begins, None for the current directory."""
+
+    bus: str | None = None
+    root: str | None = None
+    project: str | None = None
+    task: str | None = None
+    run: str | None = None
+    start: str | None = None
+
+
+class _Hint(NamedTuple):
+    """What one source says of project, task and run."""
+
+    rule: str
+    project: str = ""
+    task: str = ""
+    run: str = ""
+    is_path: bool = False
+
+
+def wants_colour() -> bool:
+    """Does the environment allow colour? (Whether stdout is a terminal is asked elsewhere.)"""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def has_editor() -> bool:
+    """Is an editor named that may need no terminal?"""
+    return bool(os.environ.get("VISUAL") or os.environ.get("EDITOR"))
+
+
+def bus_to_post(flags: Flags) -> Found:
+    """The bus a post goes to: --bus, environment, --project/--task, the walk upward."""
+    return _named_bus(flags) or _environment_bus() or _project_bus(flags) or _bus_upward(flags)
+
+
+def bus_to_read(flags: Flags) -> Found:
+    """The bus a read looks at: --project/--task, --bus, environment, the walk upward."""
+    if flags.bus is not None and (flags.project is not None or flags.task is not None):
+        raise click.UsageError(
+            "--bus names a file, --project and --task name one under the root: give one or the other."
+        )
+    return _project_bus(flags) or _named_bus(flags) or _environment_bus() or _bus_upward(flags)
+
+
+def make_directories(bus: Found) -> None:
+    """Make the directories of a bus under the root."""
+    if bus.managed:
+        os.makedirs(os.path.dirname(bus.value), exist_ok=True)
+
+
+def scope(flags: Flags, bus: str) -> dict[str, Found]:
+    """What ``project_id``, ``task_id`` and ``run_id`` are, as far as anything says so.
+
+    A task that a path says counts only where the project is that path's.
+    """
+    found: dict[str, Found] = {}
+    hints = [hint for hint in _hints(flags, bus) if hint.project or hint.task or hint.run]
+    for hint in hints:
+        if hint.project:
+            found.setdefault("project_id", Found(hint.project, hint.rule))
+    project = found["project_id"].value if "project_id" in found else ""
+    for hint in hints:
+        if hint.task and (not hint.is_path or hint.project == project):
+            found.setdefault("task_id", Found(hint.task, hint.rule))
+        if hint.run:
+            found.setdefault("run_id", Found(hint.run, hint.rule))
+    return found
+
+
+def _hints(flags: Flags, bus: str) -> Iterator[_Hint]:
+    yield _Hint("the flags", flags.project or "", flags.task or "", flags.run or "")
+    yield _Hint("the path of the bus", *scope_of(bus), is_path=True)
+    for name in ("RUN_FOLDER", "JRUN_RUN_FOLDER"):
+        parts = os.path.abspath(os.environ.get(name) or "/").split("/")
+        if len(parts) > 4 and parts[-2] == "runs":
+            yield _Hint(name, parts[-4], parts[-3], parts[-1], is_path=True)
+    for name in ("TASK_FOLDER", "JRUN_TASK_FOLDER"):
+        parts = os.path.abspath(os.environ.get(name) or "/").split("/")
+        if len(parts) > 2:
+            yield _Hint(name, parts[-2], parts[-1], is_path=True)
+    yield _Hint("JRUN_PROJECT_ID", project=os.environ.get("JRUN_PROJECT_ID", ""))
+    yield _Hint("JRUN_TASK_ID", task=os.environ.get("JRUN_TASK_ID", ""))
+    yield _Hint("JRUN_ID", run=os.environ.get("JRUN_ID", ""))
+
+
+def _named_bus(flags: Flags) -> Found | None:
+    return None if flags.bus is None else Found(flags.bus, "--bus")
+
+
+def _environment_bus() -> Found | None:
+    for name in ("MESSAGE_BUS", "JRUN_MESSAGE_BUS"):
+        if path := os.environ.get(name):
+            return Found(path, name)
+    return None
+
+
+def _project_bus(flags: Flags) -> Found | None:
+    if flags.project is None and flags.task is None:
+        return None
+    project = flags.project if flags.project is not None else os.environ.get("JRUN_PROJECT_ID")
+    if not project and flags.project is None:
+        raise click.UsageError("--task needs --project (or JRUN_PROJECT_ID): a task is part of a project.")
+    path = bus_path(root_directory(flags), project or "", flags.task)
+    return Found(path, "--project and --task under the root" if flags.task else "--project under the root", True)
+
+
+def root_directory(flags: Flags) -> str:
+    """The directory of all projects: --root, JRUN_RUNS_DIR, ~/.run-agent/runs."""
+    return flags.root or os.environ.get("JRUN_RUNS_DIR") or os.path.expanduser(DEFAULT_ROOT)
+
+
+def _bus_upward(flags: Flags) -> Found:
+    try:
+        found = find_bus(flags.start)
+        return Found(found, f"the first bus file upward from {os.path.abspath(flags.start or os.curdir)}")
+    except BusNotFoundError as error:
+        raise BusNotFoundError(f"{error}: --bus FILE, MESSAGE_BUS, or --project with --task") from None

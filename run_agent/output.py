@@ -1,0 +1,129 @@
+"""What goes to stdout: messages as text or JSON lines, ids, paths. The only writer of it.
+
+Text is for eyes: a message starts in the first column and nothing else does, and control
+characters are shown, not sent, so that no body can imitate another message or drive the
+terminal. ``--json`` and ``--raw`` are exact.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import threading
+from typing import Any
+
+from messagebus import Message
+
+# Everything a terminal may obey: C0 but tab, DEL, C1, and what changes the direction or line.
+_UNSAFE = {*range(9), *range(10, 32), *range(127, 160), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F)}
+_UNSAFE |= {*range(0x2066, 0x206A), 0xFEFF}
+_SHOWN = {code: repr(chr(code))[1:-1] for code in _UNSAFE}
+_INDENT = "\n    "
+_COLOURS = {
+    "QUESTION": "33", "ANSWER": "32", "FACT": "36", "DECISION": "35", "ISSUE": "35",
+    "ERROR": "31", "CRASH": "31", "RUN_CRASH": "31", "WARNING": "33",
+}  # fmt: skip
+
+
+class ReaderGoneError(Exception):
+    """Whoever read our output has closed it: there is nobody left to talk to."""
+
+
+def is_terminal() -> bool:
+    """Is somebody looking?"""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def line(text: str) -> None:
+    """One line of text."""
+    _write(f"{text}\n".encode("utf-8", "backslashreplace"))
+
+
+def json_line(value: dict[str, Any]) -> None:
+    """One line of JSON."""
+    import json
+
+    text = json.dumps(value, ensure_ascii=False)
+    _write(text.encode("utf-8", "backslashreplace") + b"\n")  # a path may hold bytes that are no UTF-8
+
+
+def stored(record: bytes, *, first: bool) -> None:
+    """A record as it stands in the file; all of them together are a bus file again."""
+    _write(record if first else b"\n" + record)
+
+
+def message(message: Message, *, long: bool = False, colour: bool = False) -> None:
+    """One message, as text."""
+    _write(text_of(message, long=long, colour=colour).encode("utf-8", "backslashreplace") + b"\n")
+
+
+def flush() -> None:
+    """Hand over what was written."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise ReaderGoneError from None
+
+
+def give_up() -> None:
+    """Hand over what can be, and drop the rest: the interpreter would try once more, and complain."""
+    try:
+        flush()
+    except (OSError, ReaderGoneError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def reader_gone() -> threading.Event:
+    """An event that is set once whoever reads our output through a pipe has closed it.
+
+    Writing would tell as well, but a follower may have nothing to write for hours.
+    """
+    gone = threading.Event()
+
+    def wait() -> None:
+        import select
+
+        poll = select.poll()
+        poll.register(1, 0)  # errors and hang-ups only
+        poll.poll()
+        gone.set()
+
+    if sys.stdout is None:
+        gone.set()
+    elif stat.S_ISFIFO(os.fstat(1).st_mode):
+        threading.Thread(target=wait, daemon=True).start()
+    return gone
+
+
+def text_of(message: Message, *, long: bool = False, colour: bool = False) -> str:
+    """``[2026-11-21 03:14:15] (FACT) body``, further lines indented; ``long`` adds
+    ``<id run re parents>``."""
+    kind = f"({_shown(message.type)})"
+    stamp = f"[{message.ts:%Y-%m-%d %H:%M:%S}]"
+    if colour:
+        stamp = f"\x1b[2m{stamp}\x1b[0m"
+        kind = f"\x1b[{_COLOURS.get(message.type, '1')}m{kind}\x1b[0m"
+    words = [stamp, kind]
+    if message.intact is False:
+        words.append("(torn)")
+    if long:
+        parents = [f"re {_shown(parent.msg_id)}" for parent in message.parents]
+        words.append("<" + " ".join(filter(None, (_shown(message.msg_id), _shown(message.run_id), *parents))) + ">")
+    body = _INDENT.join(_shown(part) for part in message.body.split("\n"))
+    return " ".join((*words, body)) if body else " ".join(words)
+
+
+def _shown(text: str) -> str:
+    return text.translate(_SHOWN)
+
+
+def _write(data: bytes) -> None:
+    if sys.stdout is None:  # closed before we began: nobody wants to know
+        return
+    try:
+        sys.stdout.buffer.write(data)
+    except BrokenPipeError:
+        raise ReaderGoneError from None
