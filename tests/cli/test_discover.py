@@ -1,0 +1,143 @@
+"""`run-agent bus discover`: the first bus upward, and what would be used from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+NAMES = ["TASK-MESSAGE-BUS.md", "PROJECT-MESSAGE-BUS.md", "MESSAGE-BUS.md"]
+
+
+@pytest.fixture
+def discover(run: Run) -> Run:
+    return lambda *args: run("bus", "discover", *args)
+
+
+def test_the_order_of_names(discover: Run, place: Path) -> None:
+    for name in NAMES:
+        (place / name).touch()
+    for name in NAMES:
+        assert discover() == (0, f"{place / name}\n".encode(), "")
+        (place / name).unlink()
+
+
+def test_a_nearer_directory_comes_before_a_better_name(discover: Run, place: Path) -> None:
+    (place / "TASK-MESSAGE-BUS.md").touch()
+    near = place / "near"
+    (near / "below").mkdir(parents=True)
+    (near / "MESSAGE-BUS.md").touch()
+    assert discover("--from", near / "below").out == f"{near / 'MESSAGE-BUS.md'}\n"
+    assert discover("--from", "near").out == f"{near / 'MESSAGE-BUS.md'}\n"
+    assert discover().out == f"{place / 'TASK-MESSAGE-BUS.md'}\n"
+
+
+def test_only_regular_files_count(discover: Run, place: Path) -> None:
+    (place / "MESSAGE-BUS.md").touch()
+    (place / "below").mkdir()
+    (place / "below/TASK-MESSAGE-BUS.md").mkdir()
+    (place / "below/PROJECT-MESSAGE-BUS.md").symlink_to(place / "MESSAGE-BUS.md")
+    assert discover("--from", "below").out == f"{place / 'MESSAGE-BUS.md'}\n"
+
+
+def test_there_is_none(discover: Run, refused: Run, place: Path) -> None:
+    refused(discover(), 3, "no TASK-MESSAGE-BUS.md, PROJECT-MESSAGE-BUS.md, MESSAGE-BUS.md", str(place))
+    refused(discover("--json"), 3, str(place))
+
+
+@pytest.mark.parametrize("start", ["missing", "file"])
+def test_from_where_there_is_no_directory(start: str, discover: Run, refused: Run, place: Path) -> None:
+    (place / "file").touch()
+    refused(discover("--from", start), 2, "--from")
+
+
+def test_json(discover: Run, place: Path) -> None:
+    (place / "MESSAGE-BUS.md").touch()
+    assert discover("--json").json == [{"bus": str(place / "MESSAGE-BUS.md")}]
+
+
+def test_json_of_a_name_that_is_not_utf8(discover: Run, place: Path) -> None:
+    odd = Path(f"{place}/odd\udcff")
+    odd.mkdir()
+    (odd / "MESSAGE-BUS.md").touch()
+    assert discover("--from", odd).code == 0
+    result = discover("--from", odd, "--json")
+    assert result.code == 0, result.err
+    assert result.json[0]["bus"].startswith(str(place))
+    assert discover("--from", odd, "--json", "--explain").code == 0
+
+
+def test_the_environment_does_not_matter(discover: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "MESSAGE-BUS.md").touch()
+    monkeypatch.setenv("MESSAGE_BUS", "/elsewhere.md")
+    assert discover().out == f"{place / 'MESSAGE-BUS.md'}\n"
+
+
+def test_explain(discover: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = tmp_path / "p/t/TASK-MESSAGE-BUS.md"
+    bus.parent.mkdir(parents=True)
+    bus.touch()
+    monkeypatch.chdir(bus.parent)
+    monkeypatch.setenv("JRUN_ID", "r")
+    upward = f"the first bus file upward from {bus.parent}"
+    result = discover("--explain")
+    assert (result.code, result.err) == (0, "")
+    assert result.lines == [
+        f"post       {bus}  ({upward})",
+        f"read       {bus}  ({upward})",
+        "project_id p  (the path of the bus)",
+        "task_id    t  (the path of the bus)",
+        "run_id     r  (JRUN_ID)",
+    ]
+    assert discover("--explain", "--json").json == [
+        {
+            "post": {"value": str(bus), "rule": upward},
+            "read": {"value": str(bus), "rule": upward},
+            "project_id": {"value": "p", "rule": "the path of the bus"},
+            "task_id": {"value": "t", "rule": "the path of the bus"},
+            "run_id": {"value": "r", "rule": "JRUN_ID"},
+        }
+    ]
+
+
+def test_explain_the_environment(discover: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESSAGE_BUS", "/x.md")
+    assert discover("--explain").lines[:3] == [
+        "post       /x.md  (MESSAGE_BUS)",
+        "read       /x.md  (MESSAGE_BUS)",
+        "project_id none",
+    ]
+    assert place.exists()
+
+
+def test_explain_from_elsewhere(discover: Run, place: Path) -> None:
+    (place / "below").mkdir()
+    (place / "below/MESSAGE-BUS.md").touch()
+    assert (
+        discover("--explain", "--from", "below").lines[0].startswith(f"post       {place / 'below/MESSAGE-BUS.md'}  (")
+    )
+
+
+def test_explain_nothing(discover: Run) -> None:
+    result = discover("--explain")
+    assert result.code == 3
+    assert result.lines[:2] == ["post       none", "read       none"]
+    assert "--bus FILE" in result.err
+    assert discover("--explain", "--json").json[0]["post"] is None
+
+
+def test_explain_agrees_with_post(discover: Run, run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JRUN_MESSAGE_BUS", str(place / "x.md"))
+    monkeypatch.setenv("JRUN_PROJECT_ID", "p")
+    monkeypatch.setenv("TASK_FOLDER", "/r/p/t")
+    [explained] = discover("--explain", "--json").json
+    [posted] = run("bus", "post", "--body", "x", "--json").json
+    assert (place / "x.md").exists()
+    assert explained["post"]["value"] == str(place / "x.md")
+    for name in ("project_id", "task_id"):
+        assert explained[name]["value"] == posted[name]
+    assert explained["run_id"] is None
+    assert "run_id" not in posted

@@ -1,0 +1,344 @@
+"""The codec against everything a body, a file and a crash can be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from messagebus import codec, msgid
+from messagebus.codec import Decoder
+from messagebus.message import Draft, Link, Message, Parent, message_from
+from messagebus.rules import check_draft
+
+settings.register_profile("messagebus", deadline=None)
+settings.load_profile("messagebus")
+
+MS = 1_795_230_855_926  # 2026-11-21
+NOW = datetime(2026, 11, 21, 3, 14, 15, 926535, UTC)
+ID = "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9Z0"
+RECORD = (
+    f"---\nmsg_id: {ID}\nts: 2026-11-21T03:14:15.926535Z\ntype: FACT\nproject_id: demo\ncontent_length: 2\n---\nhi\n"
+)
+
+# --- strategies ------------------------------------------------------------------------------
+
+FRAGMENTS = st.sampled_from(
+    ["---", "\\---", "\\\\---", "----", "--- ", " ---", "--", "-", "\\", "\r", "\n", "\n", "\n", "\r\n", "\n\n",
+    "\n\n---\n",
+     "\n---\n", "\n---\r\n", "\n\r\n---\r\n", "\n\n---\nmsg_id: ", "---\nmsg_id: x", "msg_id:", "msg_id: " + ID,
+     "ts: 2026-11-21",
+     "type: FACT\n", "content_length: 3", "content_length: 0\n---\n", "a: b\n", "- x\n",
+     "[2026-11-21 03:14:15] FACT: x", "\n[2026-11-21 03:14:15] y\n",
+     RECORD, "\n" + RECORD, RECORD.replace("\n", "\r\n"), "text", "é", "日本", "\U0001f600", "\u2028", "\u0085",
+     "\ufeff", "\ufffd", "\t", " ", "\x0b\x0c\x1c"]
+)  # fmt: skip
+BODIES = st.one_of(
+    st.lists(FRAGMENTS, max_size=12).map("".join),
+    st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=30),
+)
+VALUES = st.one_of(
+    st.sampled_from(
+        [
+            "FACT",
+            "yes",
+            "007",
+            "1e3",
+            "null",
+            "run-7",
+            "a: b",
+            "---",
+            "msg_id: x",
+            "[2026-11-21 03:14:15] x",
+            '"',
+            "'",
+            " a ",
+        ]
+    ),
+    st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12),
+)
+NAMES = VALUES.filter(str.strip)
+IDS = st.one_of(
+    st.just(ID),
+    st.text("MSG-01x:'\"#é", min_size=1, max_size=8),
+    st.just("MSG-20261121-031415-000000001-PID00007-0001"),
+)
+META = st.dictionaries(NAMES.filter(lambda key: key != "idempotency_key"), VALUES, max_size=3)
+PARENTS = st.lists(IDS | st.builds(Parent, IDS, VALUES, META), max_size=3)
+LINKS = st.lists(st.builds(Link, NAMES, VALUES, VALUES), max_size=2)
+TIMES = st.none() | st.datetimes(
+    datetime(1, 1, 2),
+    datetime(9999, 12, 30),
+    timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]),
+)
+DRAFTS = st.builds(
+    Draft, st.sampled_from(["FACT", "ISSUE", "yes"]) | NAMES, NAMES, BODIES,
+    task_id=VALUES, run_id=VALUES, issue_id=VALUES, parents=PARENTS, links=LINKS, meta=META, ts=TIMES,
+)  # fmt: skip
+SIMPLE_DRAFTS = st.builds(Draft, st.sampled_from(["FACT", "QUESTION"]), st.just("demo"), BODIES)
+LOGS = st.lists(st.one_of(SIMPLE_DRAFTS, DRAFTS), min_size=1, max_size=5)
+
+
+def numbered(drafts: Sequence[Draft], after: str | None = None) -> list[tuple[bytes, Message]]:
+    """Each draft as a record and as the message that it becomes, as the appender makes them."""
+    written = []
+    for draft in drafts:
+        check_draft(draft, 1 << 20)
+        after = msgid.next_msg_id(after, MS, lambda n: b"\x55" * n)
+        message = message_from(draft, after, (draft.ts or NOW).astimezone(UTC))
+        written.append((codec.encode(after, message.ts, codec.encode_rest(message)), message))
+    return written
+
+
+def decode(data: bytes, *, closed: bool = False, offset: int = 0, cuts: Sequence[int] = ()) -> list[Message]:
+    """The messages in ``data`` from ``offset`` on, fed in pieces that end at ``cuts``."""
+    decoder = Decoder(offset)
+    edges = sorted({offset, len(data), *(cut for cut in cuts if offset < cut < len(data))})
+    messages = []
+    for start, end in pairwise(edges):
+        messages += decoder.feed(data[start:end])
+    return messages + decoder.finish(closed=closed)
+
+
+def starts_of(records: Sequence[bytes]) -> list[int]:
+    """Where each record begins in ``b"\\n".join(records)``."""
+    starts = [0]
+    for record in records[:-1]:
+        starts.append(starts[-1] + len(record) + 1)
+    return starts
+
+
+# --- what we write -----------------------------------------------------------------------------
+
+
+@settings(max_examples=400)
+@given(LOGS, st.data())
+def test_what_is_written_is_read(drafts: list[Draft], data: st.DataObject) -> None:
+    records, messages = zip(*numbered(drafts), strict=True)
+    log = b"\n".join(records)
+    whole = decode(log)
+    assert whole == list(messages)
+    assert [message.body for message in whole] == [draft.body.rstrip("\r\n") for draft in drafts]
+    assert all(message.intact is True for message in whole)
+    assert decode(log, closed=True) == whole
+    assert decode(log, cuts=data.draw(st.lists(st.integers(0, len(log)), max_size=8))) == whole
+    for position, start in enumerate(starts_of(records)):
+        assert decode(log, offset=start) == whole[position:]
+
+
+@settings(max_examples=60)
+@given(LOGS)
+def test_what_is_written_is_read_byte_by_byte(drafts: list[Draft]) -> None:
+    records, messages = zip(*numbered(drafts), strict=True)
+    log = b"\n".join(records)
+    assert decode(log, cuts=range(len(log))) == list(messages)
+
+
+@settings(max_examples=200)
+@given(LOGS)
+def test_an_editor_may_save_it_with_crlf(drafts: list[Draft]) -> None:
+    """Only text with lone CRs cannot come back as it was."""
+    written = [pair for pair in numbered(drafts) if "\r" not in pair[1].body]
+    log = b"\n".join(record for record, _ in written).replace(b"\n", b"\r\n")
+    assert decode(log) == [message for _, message in written]
+
+
+@settings(max_examples=60)
+@given(LOGS)
+def test_a_byte_order_mark_in_front_changes_nothing(drafts: list[Draft]) -> None:
+    records, messages = zip(*numbered(drafts), strict=True)
+    log = codec.BOM + b"\n".join(records)
+    assert decode(log) == decode(log, cuts=range(6)) == list(messages)
+
+
+@settings(max_examples=200)
+@given(DRAFTS)
+def test_json_and_back(draft: Draft) -> None:
+    message = numbered([draft])[0][1]
+    ids = [parent.msg_id for parent in message.parents]
+    shape = message.to_json()
+    again = Message.from_json(json.loads(json.dumps(shape)))
+    if len(set(ids)) == len(ids):  # a parent named twice may change places with itself
+        assert again == message
+    assert sorted(map(repr, again.parents)) == sorted(map(repr, message.parents))
+    draft_again = Draft.from_json({key: value for key, value in shape.items() if key not in ("msg_id", "intact")})
+    assert draft_again.body == message.body
+    assert draft_again.ts == message.ts
+
+
+@settings(max_examples=150)
+@given(LOGS, st.data())
+def test_a_record_cut_anywhere_is_never_whole(drafts: list[Draft], data: st.DataObject) -> None:
+    """Cut while it is the end of the file: kept back. Followed by another: not intact, or the same."""
+    written = numbered(drafts)
+    record, message = written.pop()
+    before = b"".join(earlier + b"\n" for earlier, _ in written)
+    cut = data.draw(st.integers(0, len(record) - 1))
+    messages = [earlier for _, earlier in written]
+    assert decode(before + record[:cut]) in (messages, [*messages, message])
+    torn = before + record[:cut]
+    seam = codec.find_seam(torn, whole_file=True)
+    new_record, new = numbered([Draft("FACT", "demo", "after the crash")], seam.last_id)[0]
+    *others, last = decode(torn[: seam.keep] + seam.glue + new_record)
+    assert last == new
+    assert others[: len(messages)] == messages
+    assert all(other == message or other.intact is False for other in others[len(messages) :])
+
+
+# --- arbitrary bytes ---------------------------------------------------------------------------
+
+BYTES = st.one_of(
+    FRAGMENTS.map(str.encode), st.binary(max_size=4), st.just(b"\0"), st.just(b"\xff\xfe"), st.just(codec.BOM)
+)
+HEADS = st.sampled_from(
+    [b"---\nmsg_id: x\n", b"---\nmsg_id: x\n---\n", b"---\nmsg_id: y\ncontent_length: 4\n---\n", b"---\nmsg_id:\n---\n",
+     b"---\nmsg_id: z\ntype: ISSUE\nmeta: {a: b}\n---\nabc\n", b"---\nmsg_id: [\n---\nabc\n",
+     b"---\r\nmsg_id: w\r\n---\r\nabc\r\n",
+     b"---\nmsg_id: v\nparents: [a, {msg_id: b}]\ntype: [x]\n---\n",
+     b"---\nmsg_id: u\nts: 0001-01-01T00:00:00+23:00\n---\nq",
+     b"---\nmsg_id: MSG-7ZZZZZZZZZZZZZZZZZZZZZZZZ0\n---\nq\n",
+     b"---\nmsg_id: MSG-20269999-999999-000000000-PID1-1\n---\nq\n",
+     b"\n\n", b"\n", RECORD.encode(), b"\n" + RECORD.encode()]
+)  # fmt: skip
+SOUP = st.lists(BYTES | HEADS, max_size=12).map(b"".join)
+
+
+@st.composite
+def mutated_logs(draw: st.DrawFn) -> bytes:
+    log = b"\n".join(record for record, _ in numbered(draw(LOGS)))
+    for _ in range(draw(st.integers(1, 3))):
+        log = mutated(draw, log)
+    return draw(st.sampled_from([b"", codec.BOM, b"[2026-11-21 03:14:15] FACT: above\n\n"])) + log
+
+
+def mutated(draw: st.DrawFn, data: bytes, start: int = 0) -> bytes:
+    """``data`` with some bytes behind ``start`` changed, removed or added."""
+    at = draw(st.integers(start, len(data)))
+    end = draw(st.one_of(st.integers(at, min(len(data), at + 3)), st.integers(at, len(data))))
+    return data[:at] + draw(st.one_of(st.just(b""), BYTES)) + data[end:]
+
+
+FILES = st.one_of(SOUP, mutated_logs(), st.binary(max_size=60))
+
+
+@settings(max_examples=700)
+@given(FILES, st.booleans(), st.data())
+@example(b"\xef\xbb\xbf---\nmsg_id: x\n---\nq\n", False, None)
+def test_any_bytes_are_read_alike_however_they_come(log: bytes, closed: bool, data: st.DataObject | None) -> None:
+    whole = decode(log, closed=closed)
+    cuts = data.draw(st.lists(st.integers(0, len(log)), max_size=6)) if data else (1, 2, 3, 4)
+    assert decode(log, closed=closed, cuts=cuts) == whole
+    for message in whole:
+        assert message.msg_id
+        assert message.type
+        assert (message.msg_id + message.body).encode().decode() == message.msg_id + message.body
+        assert message.ts.utcoffset() == timedelta(0)
+        assert message.body == message.body.rstrip("\r\n")
+        assert message.intact in (True, False, None)
+        assert json.dumps(message.to_json())
+
+
+@settings(max_examples=100)
+@given(FILES)
+def test_any_bytes_are_read_alike_byte_by_byte(log: bytes) -> None:
+    assert decode(log, cuts=range(len(log))) == decode(log)
+
+
+@settings(max_examples=250)
+@given(FILES)
+def test_a_decoder_that_starts_at_its_place_goes_on_from_there(log: bytes) -> None:
+    decoder = Decoder()
+    messages = decoder.feed(log) + decoder.finish(closed=True)
+    again = decode(log, offset=decoder.place, closed=True)
+    assert again == messages[len(messages) - len(again) :]
+    if messages:
+        assert messages[-1] in again
+        assert decoder.place == 0 or log[decoder.place :].startswith(b"---")
+
+
+@settings(max_examples=300)
+@given(FILES)
+def test_whatever_a_file_gives_has_a_json_that_gives_it_back(log: bytes) -> None:
+    for message in decode(log, closed=True):
+        if len({parent.msg_id for parent in message.parents}) == len(message.parents):
+            assert Message.from_json(message.to_json()) == message
+
+
+@settings(max_examples=300)
+@given(st.lists(DRAFTS | SIMPLE_DRAFTS, min_size=3, max_size=6), st.data())
+def test_a_mutation_spoils_only_its_own_record(drafts: list[Draft], data: st.DataObject) -> None:
+    records, messages = (list(column) for column in zip(*numbered(drafts), strict=True))
+    victim = data.draw(st.integers(0, len(records) - 1))
+    records[victim] = mutated(data.draw, records[victim])
+    found = decode(b"\n".join(records))
+    before, after = messages[: max(victim - 1, 0)], messages[victim + 2 :]
+    assert found[: len(before)] == before
+    assert found[len(found) - len(after) :] == after
+
+
+@settings(max_examples=300)
+@given(st.lists(DRAFTS | SIMPLE_DRAFTS, min_size=3, max_size=5), st.data())
+def test_a_mutation_inside_a_record_leaves_its_neighbours_alone(drafts: list[Draft], data: st.DataObject) -> None:
+    """Inside: behind its ``msg_id:``, in front of its last line end."""
+    records, messages = (list(column) for column in zip(*numbered(drafts), strict=True))
+    victim = data.draw(st.integers(0, len(records) - 1))
+    inner = mutated(data.draw, records[victim][:-1], len(b"---\nmsg_id:"))
+    records[victim] = inner.rstrip(b"-\r\n") + b"\n"  # nor may it end as a record begins
+    found = decode(b"\n".join(records))
+    before, after = messages[:victim], messages[victim + 1 :]
+    assert found[: len(before)] == before
+    assert found[len(found) - len(after) :] == after
+
+
+# --- the seam ----------------------------------------------------------------------------------
+
+TAILS = st.sampled_from(
+    [b"", b"\n", b"\n-", b"\n--", b"\n---", b"\n---\n", b"\n---\nmsg_i", b"\n---\nmsg_id: MSG-01K", b"\n\n---", b"-",
+    b"---",
+     b"\n---\nmsg_id: x\nts: 2026\ntype: FACT\n", b"\n---\nmsg_id: x\nfree text\n", b"\n\r\n---\r\nms", b"\0\0\0",
+     b"\r"]
+)  # fmt: skip
+ENDS = st.builds(bytes.__add__, FILES, TAILS)
+
+
+@settings(max_examples=700)
+@given(ENDS)
+@example(codec.BOM + b"---\nmsg_id: x")
+@example(codec.BOM)
+@example(b"\xef\xbb")
+@example(codec.BOM * 2)
+@example(b"---\nmsg_id: x\n---\ntext\n\n---")
+@example(RECORD.encode() + b"\n---\nmsg_i")
+def test_the_seam_joins_a_record_to_any_end(end: bytes) -> None:
+    """The new record comes out whole and last; everything else as it would have without it."""
+    seam = codec.find_seam(end, whole_file=True)
+    assert 0 <= seam.keep <= len(end)
+    assert seam.glue in (b"", b"\n", b"\n\n")
+    record, message = numbered([Draft("FACT", "demo", "new\n\n---\nmsg_id: x")], seam.last_id)[0]
+    before = decode(end, closed=True)
+    joined = end[: seam.keep] + seam.glue + record
+    assert decode(joined) == [*before, message]
+
+
+@settings(max_examples=300)
+@given(ENDS, st.data())
+def test_the_seam_needs_only_the_end_of_the_file(end: bytes, data: st.DataObject) -> None:
+    whole = codec.find_seam(end, whole_file=True)
+    start = data.draw(st.integers(0, len(end)))
+    seam = codec.find_seam(end[start:], whole_file=start == 0)
+    if seam.last_id:
+        assert seam._replace(keep=start + seam.keep) == whole
+
+
+@settings(max_examples=300)
+@given(ENDS)
+def test_the_seam_leaves_text_alone(end: bytes) -> None:
+    """What is cut off is the beginning of a record and nothing else."""
+    gone = end[codec.find_seam(end, whole_file=True).keep :].replace(b"\r", b"").lstrip(b"\n")
+    assert b"---\nmsg_id:".startswith(gone) or gone.startswith(b"---\nmsg_id:")
+    for torn in gone.split(b"---\nmsg_id:")[1:]:
+        assert b"\n---\n" not in torn.removesuffix(b"\n\n---\n")

@@ -1,0 +1,199 @@
+"""Idempotency keys: one message for one key, whoever posts, wherever it lies, for a day."""
+
+from __future__ import annotations
+
+import codecs
+import time
+from pathlib import Path
+
+import pytest
+
+from messagebus import Draft, InvalidMessageError, MessageBus, Parent
+from messagebus.files import append
+
+KEY = "deploy-42"
+DAY = 24 * 3600
+
+
+def draft(body: str = "deployed") -> Draft:
+    return Draft("FACT", "demo", body)
+
+
+@pytest.fixture
+def pass_time(monkeypatch, patched):
+    """Let the writers' clock be so many seconds later from now on."""
+
+    def later(seconds: float) -> None:
+        monkeypatch.setattr(append, "time", patched(time, time_ns=lambda: time.time_ns() + int(seconds * 1e9)))
+
+    return later
+
+
+def rotate(path: Path) -> None:
+    before = len(list(path.parent.iterdir()))
+    MessageBus(path, auto_rotate_bytes=1).append_message(Draft("FACT", "demo", "in the new file"))
+    assert len(list(path.parent.iterdir())) == before + 1
+
+
+@pytest.mark.parametrize("rotating", [False, True])
+def test_many_processes_post_with_one_key_at_once(work, start_together, path, rotating):
+    if rotating:
+        MessageBus(path).append_message(draft("before"))
+        rotate(path)
+    workers = [work("keyed_writer", path=path, key=KEY, body="once\n---\n") for _ in range(8)]
+    start_together(workers)
+    ids = {worker.event()["posted"] for worker in workers}
+    for worker in workers:
+        worker.finish()
+    stored = [message for message in MessageBus(path).read_messages() if message.body == "once\n---"]
+    assert [message.msg_id for message in stored] == list(ids)
+    assert stored[0].meta == {"idempotency_key": KEY}
+
+
+def test_processes_with_keys_of_their_own_all_post(work, start_together, path):
+    keys = [f"key {number % 4}" for number in range(8)]
+    workers = [work("keyed_writer", path=path, key=key, body=f"body of {key}") for key in keys]
+    start_together(workers)
+    ids = [worker.event()["posted"] for worker in workers]
+    assert ids[:4] == ids[4:]
+    assert len(set(ids)) == 4 == len(MessageBus(path).read_messages())
+
+
+@pytest.mark.parametrize("rotations", [1, 3])
+@pytest.mark.parametrize("known", [True, False], ids=["open-bus", "new-bus"])
+def test_a_key_in_an_archive(path, rotations, known):
+    bus = MessageBus(path)
+    first = bus.append_message(draft(), idempotency_key=KEY)
+    for _ in range(rotations):
+        rotate(path)
+    if not known:
+        bus = MessageBus(path)
+    assert bus.append_message(draft(), idempotency_key=KEY) == first
+    assert len(bus.read_messages()) == 1 + rotations
+
+
+@pytest.mark.parametrize("archived", [False, True])
+@pytest.mark.parametrize("known", [True, False], ids=["open-bus", "new-bus"])
+def test_a_key_is_forgotten_after_a_day(path, pass_time, archived, known):
+    bus = MessageBus(path)
+    first = bus.append_message(draft(), idempotency_key=KEY)
+    if archived:
+        rotate(path)
+    pass_time(DAY - 60)
+    assert bus.append_message(draft(), idempotency_key=KEY) == first
+    if not known:
+        bus = MessageBus(path)
+    pass_time(DAY + 60)
+    second = bus.append_message(draft(), idempotency_key=KEY)
+    assert second.msg_id > first.msg_id
+    assert bus.append_message(draft(), idempotency_key=KEY) == second, "now it is the second one's key"
+    assert [message for message in bus.read_messages() if message.meta] == [first, second]
+
+
+def test_a_key_among_many_messages_of_some_days(path, pass_time):
+    """Enough bytes that the young part is found by bisecting."""
+    bus = MessageBus(path)
+    firsts = []
+    for hours in range(0, 72, 2):
+        pass_time(hours * 3600)
+        bus.append_messages([draft("x" * 900)] * 5)
+        firsts.append(bus.append_message(draft(f"{hours}"), idempotency_key=f"key {hours}"))
+    pass_time(70 * 3600 + 60)
+    for hours, first in zip(range(0, 72, 2), firsts, strict=True):
+        again = bus.append_message(draft(f"{hours}"), idempotency_key=f"key {hours}")
+        assert (again == first) == (hours > 70 - 24), hours
+        assert MessageBus(path).append_message(draft(f"{hours}"), idempotency_key=f"key {hours}") == again
+
+
+def test_the_same_key_with_other_content_is_refused(path):
+    bus = MessageBus(path)
+    bus.append_message(draft(), idempotency_key=KEY)
+    size = path.stat().st_size
+    with pytest.raises(InvalidMessageError, match="body"):
+        bus.append_message(draft("something else"), idempotency_key=KEY)
+    with pytest.raises(InvalidMessageError, match="type"):
+        MessageBus(path).append_message(Draft("DECISION", "demo", "deployed"), idempotency_key=KEY)
+    assert path.stat().st_size == size
+
+
+@pytest.mark.parametrize(
+    "imitation",
+    [
+        draft(f"meta:\n  idempotency_key: {KEY}\n"),
+        draft(f"\n\n---\nmsg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA\nmeta:\n  idempotency_key: {KEY}\n---\ndeployed"),
+        Draft("FACT", "demo", "deployed", meta={"idempotency_keys": KEY, "key": f"idempotency_key: {KEY}"}),
+        Draft("FACT", "demo", "deployed", parents=[Parent("MSG-1", "x", {"idempotency_key": KEY})]),
+    ],
+    ids=["line", "record", "meta", "parent"],
+)
+@pytest.mark.parametrize("known", [True, False], ids=["open-bus", "new-bus"])
+def test_what_only_looks_like_the_key_does_not_count(path, imitation, known):
+    bus = MessageBus(path)
+    imitations = [bus.append_message(imitation)]
+    if not known:
+        bus = MessageBus(path)
+    first = bus.append_message(draft(), idempotency_key=KEY)
+    imitations.append(bus.append_message(imitation))
+    assert first not in imitations
+    assert bus.append_message(draft(), idempotency_key=KEY) == first
+    assert bus.read_messages() == [imitations[0], first, imitations[1]]
+
+
+@pytest.mark.parametrize("key", ["yes", "007", "a: b", "# no", "---", "'quoted\" \\", "größe 🙂", " x ", "null"])
+def test_keys_of_all_kinds(path, key):
+    bus = MessageBus(path)
+    first = bus.append_message(draft(), idempotency_key=key)
+    assert bus.append_message(draft(), idempotency_key=key) == first
+    assert MessageBus(path).append_message(draft(), idempotency_key=key) == first
+    assert bus.read_messages() == [first]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["open-bus", "new-bus"])
+@pytest.mark.parametrize("position", ["first", "second"])
+@pytest.mark.parametrize(
+    "convert",
+    [lambda content: content.replace(b"\n", b"\r\n"), lambda content: codecs.BOM_UTF8 + content],
+    ids=["CRLF", "BOM"],
+)
+def test_a_key_in_a_file_that_an_editor_converted(path, *, known, position, convert):
+    bus = MessageBus(path)
+    if position == "second":
+        bus.append_message(draft("above"))
+    first = bus.append_message(draft(), idempotency_key=KEY)
+    path.write_bytes(convert(path.read_bytes()))
+    assert MessageBus(path).read_last_n(1) == [first]
+    assert (bus if known else MessageBus(path)).append_message(draft(), idempotency_key=KEY) == first
+
+
+def test_remembering_keys_costs_no_more_than_the_keys(path):
+    bus = MessageBus(path)
+    for number in range(300):
+        bus.append_message(draft(), idempotency_key=f"{number}")
+    seen = bus._backend._appender._keys._seen
+    assert sum(map(len, seen.values())) <= 300
+
+
+def test_a_key_whose_message_was_torn_posts_anew(path):
+    """The first post was never acknowledged whole, so it does not stand for the second."""
+    bus = MessageBus(path)
+    bus.append_message(draft("deployed\nand tested"), idempotency_key=KEY)
+    with path.open("rb+") as file:
+        file.truncate(path.stat().st_size - 5)
+    again = MessageBus(path).append_message(draft("deployed\nand tested"), idempotency_key=KEY)
+    assert again.intact
+    assert MessageBus(path).read_messages()[-1] == again
+
+
+def test_a_key_that_an_edit_in_place_has_moved(path):
+    """The file is cut at its front and grows at its end, so that a key that our bus has not
+    seen yet comes to lie where it searched before."""
+    ours, other = MessageBus(path), MessageBus(path)
+    filler = [draft("x" * 1_000)] * 200
+    ours.append_messages(filler)
+    ours.append_message(draft("ours"), idempotency_key="ours")
+    first = other.append_message(draft(), idempotency_key=KEY)
+    other.append_messages(filler)
+    content = path.read_bytes()
+    path.write_bytes(content[content.index(b"---\nmsg_id:", content.index(first.msg_id.encode()) - 12_000) :])
+    other.append_messages(filler)
+    assert ours.append_message(draft(), idempotency_key=KEY) == first

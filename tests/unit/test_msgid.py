@@ -1,0 +1,136 @@
+"""Ids: always greater than the one before, and ordered by the time they hold."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ulid import ULID
+
+from messagebus.msgid import next_msg_id, order, time_of
+
+settings.register_profile("messagebus", deadline=None)
+settings.load_profile("messagebus")
+
+MS = 1_795_230_855_926
+LAST_MS = (1 << 48) - 1
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+GO = "MSG-20261121-031415-926535897-PID00042-0001"
+
+OURS = st.builds("MSG-{}{}".format, st.sampled_from("01234567"), st.text(ALPHABET, min_size=25, max_size=25))
+GO_IDS = st.builds(
+    "MSG-{:%Y%m%d-%H%M%S}-{:09d}-PID{:05d}-{:04d}".format,
+    st.datetimes(), st.integers(0, 999_999_999), st.integers(0, 99999), st.integers(0, 9999),
+)  # fmt: skip
+FOREIGN = st.one_of(
+    GO_IDS, st.sampled_from(["x", "", "MSG-", "LEGACY-LINE-000000001", GO + "+1"]), st.text(max_size=12)
+)
+CLOCKS = st.integers(0, LAST_MS - 1)
+RANDOM = st.binary(min_size=10, max_size=10)
+
+
+def made(after: str | None, ms: int, randomness: bytes = b"\x55" * 10) -> str:
+    return next_msg_id(after, ms, lambda n: randomness[:n])
+
+
+@settings(max_examples=400)
+@given(st.none() | OURS.filter(lambda text: text < "MSG-7ZZZZZZZZZZ") | FOREIGN, CLOCKS, RANDOM)
+def test_the_next_id_is_greater_whatever_the_clock_says(after: str | None, ms: int, randomness: bytes) -> None:
+    new = made(after, ms, randomness)
+    assert (time_of(new) or 0) >= ms
+    if after is not None and order(after) is not None:
+        assert (order(new) or ()) > (order(after) or ())
+    assert made(new, ms, randomness) > new
+
+
+@settings(max_examples=200)
+@given(CLOCKS, RANDOM)
+def test_an_id_is_the_ulid_that_python_ulid_makes(ms: int, randomness: bytes) -> None:
+    new = made(None, ms, randomness)
+    assert new == f"MSG-{ULID(ms.to_bytes(6, 'big') + randomness)}"
+    assert time_of(new) == ms
+
+
+@settings(max_examples=200)
+@given(OURS.filter(lambda text: not text.endswith("Z" * 16)))
+def test_behind_a_later_id_comes_that_id_plus_one(after: str) -> None:
+    plus_one = int.from_bytes(ULID.from_str(after[4:]).bytes, "big") + 1
+    assert made(after, 0) == f"MSG-{ULID(plus_one.to_bytes(16, 'big'))}"
+
+
+@pytest.mark.parametrize(
+    ("after", "new"),
+    [
+        ("MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9Z9", "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"),
+        ("MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZH", "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZJ"),
+        ("MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZZ", "MSG-01KAJ3M2Q8Z0V4T5R6W7X8YA00"),
+        ("MSG-01KAJ3M2Q8ZZZZZZZZZZZZZZZZ", "MSG-01KAJ3M2Q90000000000000000"),
+    ],
+)
+def test_the_carry(after: str, new: str) -> None:
+    assert made(after, 0) == new
+    assert new > after
+
+
+def test_one_millisecond_holds_many_ids() -> None:
+    ids = [made(None, MS)]
+    for _ in range(2000):
+        ids.append(made(ids[-1], MS))
+    assert ids == sorted(set(ids))
+    assert {time_of(msg_id) for msg_id in ids} == {MS}
+
+
+def test_a_clock_that_steps_back_gives_greater_ids_all_the_same() -> None:
+    first = made(None, MS)
+    back = made(first, MS - 3_600_000)
+    assert back > first
+    assert time_of(back) == MS
+
+
+def test_a_clock_that_goes_on_gives_its_own_time() -> None:
+    assert time_of(made(made(None, MS), MS + 1)) == MS + 1
+
+
+@pytest.mark.parametrize("foreign", [GO, GO + "+7"])
+def test_behind_a_go_id_its_time_is_the_lower_bound(foreign: str) -> None:
+    assert time_of(foreign) == MS
+    assert time_of(made(foreign, MS - 1000)) == MS + 1
+    assert time_of(made(foreign, MS + 1000)) == MS + 1000
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "",
+        "x",
+        "MSG-20269999-031415-000000000-PID1-1",
+        "msg-01KAJ3M2Q8Z0V4T5R6W7X8Y9Z9",
+        "MSG-81KAJ3M2Q8Z0V4T5R6W7X8Y9Z9",
+    ],
+)
+def test_an_id_without_a_time_bounds_nothing(foreign: str) -> None:
+    assert time_of(foreign) is None
+    assert order(foreign) is None
+    assert time_of(made(foreign, MS)) == MS
+
+
+def test_a_position_in_a_record_comes_right_after_the_record() -> None:
+    record = made(None, MS)
+    positions = [record, record + "+1", record + "+2", made(record, MS)]
+    assert sorted(positions, key=lambda msg_id: order(msg_id) or (0, "")) == positions
+
+
+def test_behind_a_position_in_one_of_ours_comes_a_greater_id() -> None:
+    record = made(None, MS)
+    assert (order(made(record + "+1", 0)) or ()) > (order(record + "+1") or ())
+
+
+def test_both_kinds_are_ordered_by_time() -> None:
+    ours = made(None, MS + 1)
+    assert (order(GO) or ()) < (order(ours) or ())
+    assert (order(made(None, MS - 1)) or ()) < (order(GO) or ())
+
+
+def test_no_id_fits_after_the_last_millisecond() -> None:
+    with pytest.raises(OverflowError):
+        made(None, LAST_MS + 1)
