@@ -1,0 +1,187 @@
+"""Write docs/cli.md: what is said here by hand, and the program's own help of every verb.
+
+python docs/generate_cli.py           write it
+python docs/generate_cli.py --check   exit code 1 if it is not what would be written
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from run_agent.cli import run_agent
+
+PAGE = Path(__file__).with_name("cli.md")
+COLUMNS = 100  # whatever the terminal has
+
+TEMPLATE = """\
+<!-- Written by docs/generate_cli.py (`make docs`): change it there, or in the help of the verb. -->
+# The program
+
+```
+run-agent bus post        store a message
+run-agent bus read        show messages, and follow
+run-agent bus discover    which bus is used from here, and why
+run-agent completion      completion for bash, zsh and fish
+```
+
+Results go to standard output; errors, and what may surprise, go to standard error in a sentence or
+two that say what to do next. Every verb has `--help` with examples; [below](#reference) is all of it.
+
+## Which bus
+
+| `post` takes the first that is given | `read` takes the first that is given |
+|---|---|
+| `--bus FILE` | `--project ID`, `--task ID`: the bus in the tree under the root |
+| `MESSAGE_BUS`, or `JRUN_MESSAGE_BUS` | `--bus FILE` (with `--project` or `--task`: a usage error) |
+| `--project ID`, `--task ID`: the bus in the tree under the root | `MESSAGE_BUS`, or `JRUN_MESSAGE_BUS` |
+| the first bus file upward from here | the first bus file upward from here |
+
+For `post`, `--project` and `--task` are first of all fields of the message, and name a bus only where
+nothing else does. `--task` without `--project` takes the project from `JRUN_PROJECT_ID`.
+
+The tree under the root:
+
+```
+<root>/<project>/PROJECT-MESSAGE-BUS.md
+<root>/<project>/<task>/TASK-MESSAGE-BUS.md
+```
+
+The root is `--root`, else `JRUN_RUNS_DIR`, else `~/.run-agent/runs`. `post` makes the directories of a
+project and task there; the directory of a bus named by `--bus` or `MESSAGE_BUS` must exist. An id that
+is to be a directory must not be blank or `.`, nor hold `..`, a slash, a backslash or a control
+character: exit code 6.
+
+Upward: each directory from the current one to `/` is asked for `TASK-MESSAGE-BUS.md`, then
+`PROJECT-MESSAGE-BUS.md`, then `MESSAGE-BUS.md`. Links, directories and devices do not count.
+
+`run-agent bus discover --explain` shows what all this comes to where you are, and which rule said so.
+
+## Which project, task and run
+
+Each message has a project, and may have a task and a run. For each of the three, the first of these
+that says something:
+
+1. `--project`, `--task`, `--run`
+2. the path of the bus: `<root>/<project>/<task>/TASK-MESSAGE-BUS.md`, `<root>/<project>/PROJECT-MESSAGE-BUS.md`
+3. `RUN_FOLDER`, or `JRUN_RUN_FOLDER`: `<root>/<project>/<task>/runs/<run>`
+4. `TASK_FOLDER`, or `JRUN_TASK_FOLDER`: `<root>/<project>/<task>`
+5. `JRUN_PROJECT_ID`, `JRUN_TASK_ID`, `JRUN_ID`
+
+A task that a path says (2 to 4) counts only where the project is that path's. Without a project a post
+is a usage error.
+
+## Environment
+
+| variable | what it says |
+|---|---|
+| `MESSAGE_BUS`, `JRUN_MESSAGE_BUS` | the bus file |
+| `JRUN_RUNS_DIR` | the root of all projects |
+| `RUN_FOLDER`, `JRUN_RUN_FOLDER` | the directory of the run |
+| `TASK_FOLDER`, `JRUN_TASK_FOLDER` | the directory of the task |
+| `JRUN_PROJECT_ID`, `JRUN_TASK_ID`, `JRUN_ID` | project, task and run |
+| `VISUAL`, `EDITOR` | the editor of `post --edit` |
+| `NO_COLOR` | set to anything: no colour on a terminal (`TERM=dumb`: neither) |
+
+A variable that is empty says nothing. The names with `JRUN_` are the Go runner's.
+
+## Exit codes
+
+| code | when |
+|---|---|
+| 0 | done; also when whoever read the output closed the pipe, and a read that found an empty bus |
+| 1 | it ran, and the answer is no: no message with that `--id`; nothing written in the editor |
+| 2 | usage: an unknown verb or option, options that contradict each other, no text, no project |
+| 3 | no bus found: nothing names one, and there is none upward from here |
+| 4 | the id of `--since` is not on the bus (with `--follow` it is said, and all is shown) |
+| 5 | lock timeout: other writers held the bus for all of `--lock-timeout`; nothing was written |
+| 6 | refused: a message (with `--jsonl`: at least one), or a path that cannot be a bus or be opened |
+| 7 | no answer in time |
+| 70 | unexpected: a full disk, a flush that failed (the message says that it is stored), a bug |
+| 130 | interrupted by Ctrl-C |
+
+## What is printed
+
+**`post`** prints `msg_id: MSG-...`; with `--quiet` the id alone; with `--json` the stored message, as
+`read --json` would.
+
+**`post --jsonl`** takes one JSON object a line, with the fields of a message ([SPEC.md](../SPEC.md#12-json))
+but `msg_id` and `intact`, and perhaps `idempotency_key`; flags are the defaults of all lines. Lines are
+stored as they arrive, those that have arrived together in one batch, and each id is printed at once. A bad
+line is named by its number on standard error, the others go in, and the exit code is 6.
+
+**`read`** prints text:
+
+```
+[2026-11-21 03:14:15] (FACT) The build is green
+    again now.
+[2026-11-21 03:14:16] (ERROR) (torn) this record lost its en
+```
+
+Times are UTC. A message starts in the first column and nothing else does: further lines of a body are
+indented, and control characters are shown (`\\x1b`), not sent. So no body can imitate another message or
+drive the terminal. `(torn)`: the length of the text is not the one that was stored; a crash or an editor
+did that. `--long` adds `<id run re parent>` behind the type. There is colour on a terminal only.
+
+**`read --json`** prints one JSON object a line, in the shape of [SPEC.md](../SPEC.md#12-json); `read --raw`
+the records as they are stored, which together are a bus file again. Both are exact.
+
+**`read --follow`** goes on with each new message within milliseconds, flushed, also into a pipe. It waits
+for a bus that is not there yet, and goes through rotations without loss or repeat. Where the file system
+has no events it looks twice a second. It ends on Ctrl-C (130), or when its pipe is closed (0).
+
+## Completion
+
+```
+run-agent completion bash > ~/.local/share/bash-completion/completions/run-agent
+run-agent completion zsh > ~/.zfunc/_run-agent       # with fpath+=~/.zfunc before compinit in ~/.zshrc
+run-agent completion fish > ~/.config/fish/completions/run-agent.fish
+```
+
+Make the directory first if there is none; shells started from then on complete. Bash needs the package
+bash-completion; without it, put `eval "$(run-agent completion bash)"` into `~/.bashrc`.
+
+## Reference
+
+{reference}
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page, or with --check say whether it is as it should be."""
+    text = page()
+    if arguments == ["--check"]:
+        if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
+            return 0
+        sys.stderr.write(f"{PAGE} is not what the program's help says: run make docs\n")
+        return 1
+    if arguments:
+        sys.stderr.write(f"{__doc__}\n")
+        return 2
+    PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+def page() -> str:
+    """What docs/cli.md should be."""
+    reference = "\n\n".join(f"### {path}\n\n```\n{text}\n```" for path, text in helps(run_agent, "run-agent"))
+    return TEMPLATE.format(reference=reference)
+
+
+def helps(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
+    """The help of a command and of all below it, each with its full name."""
+    settings = {"terminal_width": COLUMNS, "max_content_width": COLUMNS, **command.context_settings}
+    context = click.Context(command, parent, name, **settings)
+    yield context.command_path, click.unstyle(command.get_help(context)).rstrip()
+    if isinstance(command, click.Group):
+        for verb in command.list_commands(context):
+            found = command.get_command(context, verb)
+            if found and not found.hidden:
+                yield from helps(found, verb, context)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

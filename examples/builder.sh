@@ -1,0 +1,18 @@
+#!/bin/sh
+# An agent: reports what it does, and answers every question until a decision is made.
+set -eu
+post() { run-agent bus post --quiet "$@" >/dev/null; }
+field() { printf '%s\n' "$2" | sed -n "s/.*\"$1\": \"\\([^\"]*\\)\".*/\\1/p"; }
+
+post --type PROGRESS --body "Checking out main and running the tests."
+post --type FACT --body "412 tests pass." --meta branch=main
+run-agent bus read --follow --tail 0 --json | while read -r message; do
+    id=$(field msg_id "$message")
+    case $(field type "$message"):$(field body "$message") in
+    QUESTION:*green*) post --type ANSWER --parent "$id:answers" --body "Yes: 412 tests pass." ;;
+    QUESTION:*changes*) post --type ANSWER --parent "$id:answers" --body "17" ;;
+    QUESTION:*) post --type ANSWER --parent "$id:answers" --body "I do not know." ;;
+    DECISION:*) break ;;
+    esac
+done
+post --type FACT --body "Release built."
