@@ -1,0 +1,55 @@
+# Everything here sets itself up: it needs python3 (3.11 or newer), pip and make.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint docs bench bench-smoke soak clean
+
+help:  ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## Make the virtual environment (.venv) and install into it
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$$($(PYTHON) --version) is too old: use PYTHON=python3.11 or newer" >&2; exit 1; }
+	@echo "==> Making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "    no venv module here: taking virtualenv"; \
+		$(PYTHON) -m pip install --quiet virtualenv && $(PYTHON) -m virtualenv --quiet $(VENV); }
+	@echo "==> Installing run-agent and what its tests need (a minute or so)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
+	@touch $@
+
+demo: $(READY)  ## Two shell agents talk over a Markdown file while you watch
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+test: $(READY) lint  ## Style, types, import rules, and all tests
+	@echo "==> Tests"
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+lint: $(READY)  ## Style, types and import rules
+	@echo "==> ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "==> mypy --strict"
+	@$(BIN)/mypy
+	@echo "==> Import rules"
+	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
+
+soak: $(READY)  ## The long tests: more writers, more messages, more crashes
+	@$(BIN)/python -m pytest -q -m soak --timeout 3600
+
+bench: $(READY)  ## Speed and memory beside the peers, as ratios (minutes)
+	@$(BIN)/python -m benchmarks
+
+bench-smoke: $(READY)  ## The same benchmarks with small numbers, to see that they run
+	@$(BIN)/python -m benchmarks --smoke
+
+docs: $(READY)  ## Write docs/cli.md anew from the program's own help
+	@$(BIN)/python docs/generate_cli.py
+
+clean:  ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

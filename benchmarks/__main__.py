@@ -1,0 +1,95 @@
+"""``python -m benchmarks``: run the benchmarks and print their table.
+
+A row that misses its goal says SHORT and fails nothing; the exit code is 1 only where a
+benchmark itself broke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import signal
+import sqlite3
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from benchmarks import append, commands, follow, memory, read
+from benchmarks.bench import Bench, Benchmark
+from benchmarks.table import Row, as_markdown, as_text
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "append-1": append.one_writer,
+    "append-4": append.four_writers,
+    "append-8": append.eight_writers,
+    "append-batch": append.batches,
+    "fsync-1": append.one_writer_fsync,
+    "fsync-8": append.eight_writers_fsync,
+    "read-full": read.full,
+    "iter-memory": memory.iterating,
+    "read-since": read.since_tenth_last,
+    "read-last": read.last_20,
+    "read-random": read.random_cursors,
+    "follow": follow.follow,
+    "fast-post": commands.fast_post,
+    "cli-post": commands.post,
+    "cli-read": commands.read,
+    "cli-discover": commands.discover,
+}
+
+
+def main() -> int:
+    options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up also when told to stop
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="bus-benchmarks-") as directory:
+        bench = Bench(Path(directory), smoke=options.smoke)
+        chosen = [name for name in BENCHMARKS if not options.only or name in options.only]
+        answers = [_run(name, bench) for name in chosen]
+    rows = [row for answer in answers for row in answer.rows]
+    print(_about(time.monotonic() - started, smoke=options.smoke))
+    print(as_markdown(rows) if options.markdown else as_text(rows))
+    return int(any(answer.broke for answer in answers))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory beside the peers.")
+    parser.add_argument("--smoke", action="store_true", help="small numbers, to see that everything runs")
+    parser.add_argument(
+        "--only", nargs="+", choices=BENCHMARKS, metavar="NAME", help=f"only these: {', '.join(BENCHMARKS)}"
+    )
+    parser.add_argument("--markdown", action="store_true", help="a Markdown table, for docs/performance.md")
+    return parser.parse_args()
+
+
+class _Answer:
+    def __init__(self, rows: list[Row], *, broke: bool) -> None:
+        self.rows = rows
+        self.broke = broke
+
+
+def _run(name: str, bench: Bench) -> _Answer:
+    """One benchmark; where it breaks, a row that says how, so that the others still run."""
+    print(f"{name} ...", end="", file=sys.stderr, flush=True)
+    started = time.monotonic()
+    try:
+        answer = _Answer(BENCHMARKS[name](bench), broke=False)
+    except Exception as error:  # noqa: BLE001 - whatever broke, the exit code says that something did
+        traceback.print_exc()
+        answer = _Answer([Row(name, "", "", f"BROKEN: {type(error).__name__}: {error}", None)], broke=True)
+    print(f" {time.monotonic() - started:.1f} s", file=sys.stderr)
+    return answer
+
+
+def _about(seconds: float, *, smoke: bool) -> str:
+    """What was measured, and on what; one paragraph."""
+    machine = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()}"
+    sizes = " Small numbers: they show that everything runs, not how fast." if smoke else ""
+    return f"{machine} {platform.machine()}, {os.cpu_count()} processors; {seconds:.0f} s in all.{sizes}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

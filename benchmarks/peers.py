@@ -1,0 +1,139 @@
+"""The sides of the comparisons: each opens a file and gives one append to it.
+
+SQLite gets what a program that uses it well would do: WAL, synchronous=NORMAL, one prepared
+INSERT a transaction, an integer key of its own, the same fields and the same body.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from messagebus import Draft, MessageBus
+
+Append = Callable[[], object]
+Opener = Callable[[Path], AbstractContextManager[Append]]
+
+BODY = "The parser handles nested lists now; see the tests beside it. Next comes the renderer, by run-8: ok?"
+SCOPE = ("FACT", "demo", "task-1", "run-1")
+assert len(BODY.encode()) == 100  # noqa: S101 - a slip here would spoil every row
+
+_RECORD = (
+    "\n---\nmsg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA\nts: 2026-11-21T03:14:15.926535Z\ntype: FACT\nproject_id: demo\n"
+    f"task_id: task-1\nrun_id: run-1\ncontent_length: 100\n---\n{BODY}\n"
+).encode()
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, ts TEXT, type TEXT, project_id TEXT, "
+    "task_id TEXT, run_id TEXT, body TEXT)"
+)
+_INSERT = "INSERT INTO messages (ts, type, project_id, task_id, run_id, body) VALUES (?, ?, ?, ?, ?, ?)"
+_flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+
+
+def draft() -> Draft:
+    kind, project, task, run = SCOPE
+    return Draft(kind, project, BODY, task_id=task, run_id=run)
+
+
+def row() -> tuple[str, ...]:
+    return (datetime.now(UTC).isoformat(), *SCOPE, BODY)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection as the peer has it; the busy timeout lets writers wait for each other."""
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(_TABLE)
+    return connection
+
+
+def fill(connection: sqlite3.Connection, rows: int) -> None:
+    """So many rows, in one transaction."""
+    connection.execute("BEGIN")
+    connection.executemany(_INSERT, (row() for _ in range(rows)))
+    connection.execute("COMMIT")
+
+
+@contextmanager
+def sqlite(path: Path) -> Iterator[Append]:
+    with closing(connect(path)) as connection:
+        yield lambda: connection.execute(_INSERT, row())
+
+
+@contextmanager
+def bus(path: Path) -> Iterator[Append]:
+    with MessageBus(path) as log:
+        yield lambda: log.append_message(draft())
+
+
+@contextmanager
+def bus_fsync(path: Path) -> Iterator[Append]:
+    with MessageBus(path, fsync=True) as log:
+        yield lambda: log.append_message(draft())
+
+
+@contextmanager
+def raw_flock(path: Path) -> Iterator[Append]:
+    """Lock, write, unlock: what no safe append can do without."""
+
+    def append() -> None:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.write(fd, _RECORD)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+    fd = _open(path)
+    try:
+        yield append
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def raw_fsync(path: Path) -> Iterator[Append]:
+    """Write, then flush to disk."""
+
+    def append() -> None:
+        os.write(fd, _RECORD)
+        _flush(fd)
+
+    fd = _open(path)
+    try:
+        yield append
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def raw_flock_fsync(path: Path) -> Iterator[Append]:
+    """Lock, write, unlock, then flush: what no safe and durable append can do without."""
+
+    def append() -> None:
+        locked()
+        _flush(fd)
+
+    with raw_flock(path) as locked:
+        fd = _open(path)
+        try:
+            yield append
+        finally:
+            os.close(fd)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+
+
+OPENERS: dict[str, Opener] = {
+    "bus": bus,
+    "sqlite": sqlite,
+    "raw flock": raw_flock,
+    "bus fsync": bus_fsync,
+    "raw fsync": raw_fsync,
+    "raw flock fsync": raw_flock_fsync,
+}

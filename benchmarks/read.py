@@ -1,0 +1,93 @@
+"""Reading: everything, from a cursor, and the newest."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from statistics import median
+
+from benchmarks.bench import Bench, BenchmarkError, Log
+from benchmarks.measure import duration, interleave, ratios, spread
+from benchmarks.peers import connect, fill
+from benchmarks.table import Row
+from messagebus import MessageBus
+
+_SMALL = 1_000
+Read = Callable[[MessageBus], object]
+
+
+def full(bench: Bench) -> list[Row]:
+    log = bench.log(bench.pick(100_000, 20_000))
+    with bench.directory() as directory, closing(connect(directory / "sqlite")) as database:
+        fill(database, log.size)
+        rounds = interleave(
+            bench.pick(9, 3),
+            {
+                "bus": lambda: log.size / duration(partial(_read_all, log)),
+                "sqlite": lambda: log.size / duration(lambda: database.execute("SELECT * FROM messages").fetchall()),
+            },
+        )
+    speed = spread(rounds["bus"])
+    return [
+        Row(
+            f"full read, {log.size:,} messages",
+            ">= 200,000 messages/s",
+            "57,000",
+            f"{speed.show('{:,.0f}/s')}; SQLite's rows as tuples {spread(rounds['sqlite']).median:,.0f}/s",
+            speed.median >= 200_000,
+        )
+    ]
+
+
+def _read_all(log: Log) -> None:
+    found = len(MessageBus(log.path).read_messages())
+    if found != log.size:
+        raise BenchmarkError(f"read {found:,} of {log.size:,} messages")
+
+
+def since_tenth_last(bench: Bench) -> list[Row]:
+    def reads(log: Log) -> list[Read]:
+        cursor = MessageBus(log.path).read_last_n(10)[0].msg_id
+        return [lambda bus: bus.read_messages(cursor)] * bench.pick(100, 10)
+
+    return [_at_both_sizes(bench, "read since the 10th-last id", reads, "1,743 ms at 100,000")]
+
+
+def last_20(bench: Bench) -> list[Row]:
+    def reads(_: Log) -> list[Read]:
+        return [lambda bus: bus.read_last_n(20)] * bench.pick(100, 10)
+
+    return [_at_both_sizes(bench, "read_last_n(20)", reads, "3.1 ms at 100,000")]
+
+
+def random_cursors(bench: Bench) -> list[Row]:
+    def reads(log: Log) -> list[Read]:
+        cursors = random.sample(log.ids[: -len(log.ids) // 20], bench.pick(200, 20))
+        return [partial(_read_ten, cursor) for cursor in cursors]
+
+    return [_at_both_sizes(bench, "10 messages from random cursors", reads, "-")]
+
+
+def _read_ten(cursor: str, bus: MessageBus) -> None:
+    bus.read_messages(cursor, first=10)
+
+
+def _at_both_sizes(bench: Bench, what: str, reads: Callable[[Log], list[Read]], go: str) -> Row:
+    """Time the same reads in a small and in a big log; a fresh bus each, which remembers nothing."""
+
+    def one_round(log: Log, calls: list[Read]) -> float:
+        return 1e6 * median(duration(partial(call, MessageBus(log.path))) for call in calls)
+
+    logs = {size: bench.log(size) for size in (_SMALL, bench.pick(1_000_000, 20_000))}
+    rounds = interleave(bench.rounds, {f"{size:,}": partial(one_round, log, reads(log)) for size, log in logs.items()})
+    small, big = rounds.values()
+    ratio, time = ratios(big, small), spread(big)
+    return Row(
+        f"{what}, at {' and '.join(rounds)} messages",
+        "<= 2x the time at 1,000, and <= 1 ms",
+        go,
+        f"{ratio.show('{:.2f}x')}; {spread(small).median:.0f} and {time.median:.0f} us",
+        ratio.median <= 2 and time.median <= 1000,
+    )
