@@ -44,6 +44,7 @@ class Crew:
 @contextmanager
 def crew(writers: int, paths: Mapping[str, Path]) -> Iterator[Crew]:
     """So many processes that append to ``paths``, by the names of ``peers.OPENERS``."""
+    _make(paths)
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
     try:
@@ -64,6 +65,13 @@ def crew(writers: int, paths: Mapping[str, Path]) -> Iterator[Crew]:
             process.join(2)
             process.kill()
             process.join()
+
+
+def _make(paths: Mapping[str, Path]) -> None:
+    """Each file once, by one process: SQLite's busy timeout does not cover a switch to WAL by several."""
+    for side, path in paths.items():
+        with OPENERS[side](path):
+            pass
 
 
 def _answer(pipe: Connection) -> list[float]:
