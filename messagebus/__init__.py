@@ -13,7 +13,7 @@ The rooms of the house, from the ground up (SPEC.md is the format, in prose):
     header      the YAML subset                    codec/     bytes <-> messages
     backend     what a store must do               memory     the reference store
     files/      the default store                  discovery  names and places of bus files
-    bus         MessageBus, follow
+    follow      following a log                    bus        MessageBus, what people import
 
 Names are imported when first used: a reader does not pay for the writer's imports.
 """
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         BusError,
         BusNotFoundError,
         DurabilityError,
+        GapWarning,
         InvalidBusPathError,
         InvalidMessageError,
         LockTimeoutError,
@@ -48,6 +49,7 @@ _HOMES = {
             "BusError",
             "BusNotFoundError",
             "DurabilityError",
+            "GapWarning",
             "InvalidBusPathError",
             "InvalidMessageError",
             "LockTimeoutError",
@@ -59,9 +61,9 @@ _HOMES = {
 
 __all__ = [
     "RUN_CRASH", "RUN_START", "RUN_STOP",
-    "BusError", "BusNotFoundError", "Draft", "DurabilityError", "InvalidBusPathError", "InvalidMessageError",
-    "Link", "LockTimeoutError", "MemoryBackend", "Message", "MessageBus", "Parent", "SinceIDNotFoundError",
-    "discover_bus",
+    "BusError", "BusNotFoundError", "Draft", "DurabilityError", "GapWarning", "InvalidBusPathError",
+    "InvalidMessageError", "Link", "LockTimeoutError", "MemoryBackend", "Message", "MessageBus", "Parent",
+    "SinceIDNotFoundError", "discover_bus",
 ]  # fmt: skip
 
 

@@ -13,9 +13,9 @@ from itertools import islice
 from types import TracebackType
 
 from messagebus.backend import Backend, Watch
-from messagebus.errors import InvalidBusPathError, SinceIDNotFoundError
+from messagebus.errors import InvalidBusPathError
+from messagebus.follow import Place
 from messagebus.message import IDEMPOTENCY_KEY, MAX_BODY_BYTES, Draft, Message
-from messagebus.msgid import order
 from messagebus.rules import check_draft, check_key
 
 
@@ -180,21 +180,22 @@ class MessageBus:
 
         Waits for a log that does not exist yet, goes on through rotations, and through edits
         as long as messages keep their ids. Ends when ``stop`` is set, at most
-        ``poll_interval`` later. Close the iterator to leave earlier. Raises
-        SinceIDNotFoundError where ``since_id`` is unknown from the start.
+        ``poll_interval`` later. Close the iterator to leave earlier. Warns with GapWarning where
+        somebody removed the message it stands at. Raises SinceIDNotFoundError where ``since_id``
+        is unknown from the start.
         """
+        place = Place(self._backend, since_id)
         with closing(self._backend.watch()) as watch:
-            messages = self._backend.read(since_id)
+            messages = place.read_on()
             while True:
                 mark = watch.mark()
                 for message in messages:
                     if stop and stop.is_set():
                         return
-                    since_id = message.msg_id
                     yield message
                 if not self._changed(watch, mark, stop=stop):
                     return
-                messages = self._newer(since_id)
+                messages = place.recover()
 
     @property
     def unfinished(self) -> bool:
@@ -232,19 +233,6 @@ class MessageBus:
             if watch.wait(mark, left):
                 return True
         return False
-
-    def _newer(self, last_id: str | None) -> Generator[Message, None, None]:
-        """What came after ``last_id``, also where somebody removed that message meanwhile."""
-        try:
-            yield from self._backend.read(last_id)
-        except SinceIDNotFoundError:
-            bound = order(last_id or "")
-            if bound is None:  # an id that holds no time: nobody can say what came after it
-                raise
-            for message in self._backend.read():
-                here = order(message.msg_id)
-                if here is not None and here > bound:
-                    yield message
 
 
 def _absolute(path: str) -> str:

@@ -10,6 +10,8 @@
 
 Each message says what happened, with the path or value, and what to do next.
 Failures of the operating system (disk full, permission) stay plain ``OSError``.
+
+GapWarning(RuntimeWarning) is no error: reading goes on, but may have missed something.
 """
 
 from __future__ import annotations
@@ -32,7 +34,18 @@ class BusNotFoundError(BusError, LookupError):
 
 
 class SinceIDNotFoundError(BusError, LookupError):
-    """The cursor is in no segment of the log; nothing can be said about what follows it."""
+    """The cursor is in no segment of the log; nothing can be said about what follows it.
+
+    Attributes: ``log`` (str, what was searched), ``msg_id`` (str).
+    """
+
+    def __init__(self, log: str, msg_id: str) -> None:
+        super().__init__(f"{log} does not hold the message {msg_id}; leave the id out to read from the beginning.")
+        self.log = log
+        self.msg_id = msg_id
+
+    def __reduce__(self) -> tuple[type[SinceIDNotFoundError], tuple[str, str]]:
+        return type(self), (self.log, self.msg_id)
 
 
 class LockTimeoutError(BusError, TimeoutError):
@@ -73,3 +86,11 @@ class DurabilityError(BusError, OSError):
 
     def __reduce__(self) -> tuple[type[DurabilityError], tuple[str, tuple[str, ...], str]]:
         return type(self), (self.path, self.msg_ids, self.reason)
+
+
+class GapWarning(RuntimeWarning):
+    """Messages may be missing from what a reader was given (SPEC.md, "Reading").
+
+    Somebody cut or replaced the file, or removed an archive, before all of it was read. Given by
+    ``warnings.warn``; ``warnings.simplefilter("error", GapWarning)`` makes it end the reading.
+    """

@@ -49,7 +49,7 @@ class MemoryBackend:
         if since_id is not None:
             ids = [message.msg_id for message in messages]
             if since_id not in ids:
-                raise SinceIDNotFoundError(f"no message {since_id} in memory")
+                raise SinceIDNotFoundError("the log in memory", since_id)
             start = ids.index(since_id) + 1
         yield from messages[start:]
 

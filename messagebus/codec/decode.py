@@ -29,6 +29,8 @@ from messagebus.message import SCOPE, Message, new_message
 
 _SCOPE = frozenset(SCOPE)
 _LONGEST_PLAIN = MAX_HEADER - OTHER_FIELDS
+_LONG_PREAMBLE = 1024 * 1024  # bytes
+_LINES_OF_A_START = 3
 _LENGTH = re.compile(r"[0-9]{1,12}")
 
 
@@ -57,6 +59,7 @@ class Decoder:
         self._rest = b"\n\n"
         self._rest_at = offset - 2
         self._in_preamble = True
+        self._lines_before = 0  # of the preamble, read already
         self._bom_may_come = offset == 0
 
     @property
@@ -73,7 +76,7 @@ class Decoder:
             self._stored.clear()
         pieces, marks = split(self._rest)
         if not marks:
-            return []
+            return self._settled_preamble()
         messages = self._preamble(pieces[0], closed=True)
         at = self._rest_at + len(pieces[0])
         last = marks.pop()
@@ -119,7 +122,23 @@ class Decoder:
         if not self._in_preamble or text == b"\n\n":
             return []
         self._in_preamble = False
-        found, _, self.unfinished = one_liners(text, preamble_id, closed=closed)
+        return self._one_liners(text, closed=closed)
+
+    def _settled_preamble(self) -> list[Message]:
+        """The one-line messages of a long preamble, but for what may begin a record."""
+        if not self._in_preamble or len(self._rest) < _LONG_PREAMBLE:
+            return []
+        end = len(self._rest)
+        for _ in range(_LINES_OF_A_START):
+            end = max(self._rest.rfind(b"\n", 0, end), 0)
+        text, self._rest = self._rest[:end], self._rest[end:]
+        self._rest_at += end
+        return self._one_liners(text, closed=True)
+
+    def _one_liners(self, text: bytes, *, closed: bool) -> list[Message]:
+        before = self._lines_before
+        found, _, self.unfinished = one_liners(text, lambda line, _: preamble_id(before + line), closed=closed)
+        self._lines_before += text.count(b"\n")
         return self._give(found)
 
     def _drop_bom(self) -> bool:
@@ -183,35 +202,50 @@ def _read(mark: bytes, piece: bytes, then: _Then) -> tuple[list[Found], bool]:
         return [], False
     if message.msg_id != id_of(piece):
         return [], False  # quoted, say: whoever looks for a cursor does not parse YAML
-    region = text[end.end() :]
+    head, region = text[: end.end()], text[end.end() :]
+    start = mark.lstrip(b"\r\n")
     line_end = b"" if piece.endswith(b"\n") and then is not _Then.A_RECORD else b"\n"
-    stored = mark.lstrip(b"\r\n") + piece + line_end
+    stored = start + piece + line_end
     length = fields.get("content_length")
     if length is None:
         unfinished = then is _Then.PERHAPS_MORE and not region.endswith(b"\n")
         return ([], True) if unfinished else ([(_with_body(message, region, None), stored)], False)
     if not _LENGTH.fullmatch(str(length)):
         return [(_with_body(message, unescape(region), False), stored)], False
-    return _with_length(message, region, int(length), stored, then)
+    length = int(length)
+    whole = _without_unwritten(region, length, then)
+    found, unfinished = _with_length(message, start + head, whole, length, closed=then is not _Then.PERHAPS_MORE)
+    if len(found) == 1 and whole == region:
+        found = [(found[0][0], stored)]
+    return found, unfinished or (then is _Then.PERHAPS_MORE and whole != region)
 
 
-def _with_length(message: Message, region: bytes, length: int, stored: bytes, then: _Then) -> tuple[list[Found], bool]:
+def _without_unwritten(region: bytes, length: int, then: _Then) -> bytes:
+    """What stands behind a header, without what a crash left of the next record below its body:
+    blocks of NUL and whatever follows them, and the first bytes of a start."""
+    unwritten = region.find(b"\0", length)
+    if unwritten >= 0:
+        region = region[:unwritten]
+    elif then is _Then.A_RECORD:
+        return region
+    next_start = UNFINISHED_START.search(region, length)
+    return region[: next_start.start() + 1] if next_start else region
+
+
+def _with_length(
+    message: Message, head: bytes, region: bytes, length: int, *, closed: bool
+) -> tuple[list[Found], bool]:
     """Verify the body against its length, and read what stands below it."""
-    closed = then is not _Then.PERHAPS_MORE
-    next_start = None if then is _Then.A_RECORD else UNFINISHED_START.search(region, length)
-    if next_start:
-        region = region[: next_start.start() + 1]
-    begun = next_start is not None and not closed
     body = region.rstrip(b"\r\n")
     if len(body) < length:
-        return ([(_with_body(message, unescape(body), False), stored)], False) if closed else ([], True)
+        return ([(_with_body(message, unescape(body), False), head + region)], False) if closed else ([], True)
     if len(body) == length:
-        return [(_with_body(message, unescape(body), True), stored)], begun
+        return [(_with_body(message, unescape(body), True), head + body + b"\n")], False
     below = region[length:]
     added, text, unfinished = one_liners(below, lambda _, count: f"{message.msg_id}+{count}", closed=closed)
-    own = stored[: len(stored.rstrip(b"\r\n")) - len(below.rstrip(b"\r\n"))] + text.rstrip(b"\r\n") + b"\n"
+    own = head + body[:length] + text.rstrip(b"\r\n") + b"\n"
     joined = unescape(body[:length]) + text
-    return [(_with_body(message, joined, not text.strip(b"\r\n")), own), *added], unfinished or begun
+    return [(_with_body(message, joined, not text.strip(b"\r\n")), own), *added], unfinished
 
 
 def _with_body(message: Message, stored: bytes, intact: bool | None) -> Message:

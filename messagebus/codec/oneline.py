@@ -65,6 +65,6 @@ def is_preamble_id(msg_id: str) -> bool:
     return msg_id.startswith(_PREAMBLE)
 
 
-def preamble_id(line: int, _count: int) -> str:
+def preamble_id(line: int) -> str:
     """The id of a one-line message above the first record; two lines were put in front of those."""
     return f"{_PREAMBLE}{line - 1:09d}"

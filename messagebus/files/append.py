@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from messagebus import codec
@@ -23,6 +24,7 @@ from messagebus.errors import DurabilityError, LockTimeoutError
 from messagebus.files import lock, segments
 from messagebus.files.keys import KeyFinder
 from messagebus.files.read import Reader
+from messagebus.files.search import starts_backwards
 from messagebus.message import KEY_MEMORY_MS, Draft, Message, answer_again, format_time, in_utc, message_from
 from messagebus.msgid import next_msg_id, order
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from messagebus.files import Policy
 
 _WINDOW = 64 * 1024  # bytes of the end of a file looked over at first
+_LONGEST_LEAD = 64  # bytes that the blank line before a record may take
 
 _YIELDS_BEFORE_FLUSH = 10
 _flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
@@ -173,12 +176,20 @@ class Appender:
             os.close(fd)
 
     def _rotate(self) -> None:
-        """Make the live file an archive; whoever waits for its lock will find out."""
+        """Make the live file an archive; whoever waits for its lock will find out.
+
+        With fsync it lasts, under its new name, before there is a new file: what others wrote
+        without a flush may be the answer to an idempotency key.
+        """
+        if self._policy.fsync:
+            _flush(self._fd)
         try:
             os.rename(self._path, segments.next_archive(self._path, datetime.now(UTC)))
         except (OSError, OverflowError) as error:  # an archive of the year 9999 leaves no later name
             warnings.warn(f"could not rotate {self._path}: {error}; it grows on", RuntimeWarning, stacklevel=2)
             return
+        if self._policy.fsync:
+            _flush_directory(self._path)
         self._let_go()
 
     def _write(self, prepared: list[_Prepared], status: os.stat_result) -> list[Message]:
@@ -235,7 +246,7 @@ class Appender:
             os.sched_yield()  # who is about to write gets into this flush, not into the next
         try:
             _flush(fd)
-            self._flush_directory()
+            self._flush_name()
         except OSError as error:
             raise self._not_durable(messages, error) from error
         finally:
@@ -245,17 +256,24 @@ class Appender:
         ids = tuple(message.msg_id for message in messages)
         return DurabilityError(self._path, ids, error.strerror or str(error))
 
-    def _flush_directory(self) -> None:
+    def _flush_name(self) -> None:
         """Make the name of the file last, and that of an archive; once for each file."""
         inode = self._inode
-        if self._flushed_directory_of == inode:
-            return
-        fd = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        self._flushed_directory_of = inode
+        if self._flushed_directory_of != inode:
+            _flush_directory(self._path)
+            self._flushed_directory_of = inode
+
+
+def _flush_directory(path: str) -> None:
+    """Make the names beside ``path`` last."""
+    directory = os.path.dirname(path)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, directory) from None
+    finally:
+        os.close(fd)
 
 
 def _now_ms() -> int:
@@ -272,13 +290,27 @@ def _later(last_id: str | None, ours: str | None) -> str | None:
 
 def _seam_behind(fd: int, start: int, size: int) -> codec.Seam:
     """The seam at the end of these bytes, looking back no further than it takes."""
-    window = _WINDOW
-    while True:
-        low = max(start, size - window)
-        seam = codec.find_seam(os.pread(fd, size - low, low), whole_file=low == 0)
-        if seam.last_id or low == start:
-            return seam._replace(keep=low + seam.keep)
-        window *= 4
+    end = _end_of_text(fd, start, size)
+    starts = takewhile(lambda at: at >= start, starts_backwards(fd, end))
+    low: int | None = max(start, end - _WINDOW)
+    while low is not None:
+        seam = codec.find_seam(os.pread(fd, end - low, low), whole_file=low == 0)
+        seam = seam._replace(keep=low + seam.keep)
+        if seam.last_id:
+            break
+        low = next((max(start, at - _LONGEST_LEAD) for at in starts if at < low), None)
+    return seam
+
+
+def _end_of_text(fd: int, start: int, size: int) -> int:
+    """Where the NULs at the end begin: blocks that a crash left unwritten (SPEC.md, "Healing")."""
+    while size > start:
+        low = max(start, size - _WINDOW)
+        kept = len(os.pread(fd, size - low, low).rstrip(b"\0"))
+        if kept:
+            return low + kept
+        size = low
+    return size
 
 
 def _last_archived_id(path: str) -> str | None:

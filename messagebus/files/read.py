@@ -146,7 +146,7 @@ class Reader:
         if found is None and is_preamble_id(msg_id):
             found = _search_preambles(log, msg_id)
         if found is None:
-            raise self._not_found(msg_id)
+            raise SinceIDNotFoundError(self._path, msg_id)
         return _Found(*found, inside=True)
 
     def _after(
@@ -164,12 +164,7 @@ class Reader:
                 yield from chain((item,), items)
                 return
         if inside:
-            raise self._not_found(since_id)
-
-    def _not_found(self, msg_id: str) -> SinceIDNotFoundError:
-        return SinceIDNotFoundError(
-            f"{self._path} and its archives hold no message {msg_id}; leave the id out to read from the beginning."
-        )
+            raise SinceIDNotFoundError(self._path, since_id)
 
 
 def _own_id(message: Message) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from itertools import islice
 
-from messagebus.codec.framing import id_of
+from messagebus.codec.framing import BOM, id_of
 from messagebus.files.segments import Log, Segment
 from messagebus.msgid import order, time_of
 
@@ -136,14 +138,21 @@ def _line_ends_before(segment: Segment, offset: int) -> bytes:
 
 def start_of_last(segment: Segment, n: int) -> int:
     """The offset of the ``n``-th last record, or 0 where there are fewer."""
-    text = b""
-    at = segment.size
-    while at > 0:
-        size = min(max(WINDOW, 4 * len(text)), at)
-        at -= size
-        text = os.pread(segment.fd, size, at) + text
+    return next(islice(starts_backwards(segment.fd, segment.size), n - 1, None), 0)
+
+
+def starts_backwards(fd: int, size: int) -> Iterator[int]:
+    """Where the records that start in the first ``size`` bytes do, the newest first."""
+    stride = WINDOW
+    while size > 0:
+        low = max(size - stride, 0)
+        text = os.pread(fd, size - low + _LONGEST_START, low)
+        shift = low
+        if low == 0:
+            bare = text.removeprefix(BOM)
+            shift = len(text) - len(bare) - 2
+            text = b"\n\n" + bare  # the first record needs no blank line
         starts = [match.start() for match in _START.finditer(text)]
-        if len(starts) >= n:
-            begin = starts[-n]
-            return at + text.index(b"---", begin)
-    return 0
+        yield from (shift + text.index(b"---", at) for at in reversed(starts) if shift + at < size)
+        size = low
+        stride = min(2 * stride, _CHUNK)

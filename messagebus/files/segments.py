@@ -10,13 +10,14 @@ import errno
 import os
 import re
 import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from messagebus.codec import BOM
-from messagebus.errors import InvalidBusPathError
+from messagebus.errors import GapWarning, InvalidBusPathError
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _STAMP = "%Y%m%d-%H%M%S-%f"
@@ -151,10 +152,17 @@ class Log:
 
     @contextmanager
     def segment(self, position: int) -> Iterator[Segment | None]:
-        """The segment at ``position``, oldest first; None for an archive deleted meanwhile."""
+        """The segment at ``position``, oldest first.
+
+        None for an archive that was removed since it was listed (with a GapWarning), or for
+        something else than a file that is named like one.
+        """
         if position < len(self._archives):
-            fd = open_archive(self._archives[position])
+            archive = self._archives[position]
+            fd = open_archive(archive)
             if fd is None:
+                if _file_type(archive) is None:
+                    warnings.warn(f"{archive} was removed before it was read", GapWarning, stacklevel=2)
                 yield None
                 return
             try:

@@ -241,7 +241,7 @@ def test_a_message_from_json_needs_id_and_time(data: Any) -> None:
 # --- errors ------------------------------------------------------------------------------------
 
 ERRORS = [
-    InvalidMessageError("a"), InvalidBusPathError("b"), BusNotFoundError("c"), SinceIDNotFoundError("d"),
+    InvalidMessageError("a"), InvalidBusPathError("b"), BusNotFoundError("c"), SinceIDNotFoundError("d", "e"),
     LockTimeoutError("/bus.md", 3, 1.25), DurabilityError("/bus.md", (ID,), "disk on fire"),
 ]  # fmt: skip
 
@@ -286,8 +286,8 @@ def test_a_durability_error_names_the_ids() -> None:
 
 def test_the_public_names() -> None:
     assert set(messagebus.__all__) == {
-        "BusError", "BusNotFoundError", "Draft", "DurabilityError", "InvalidBusPathError", "InvalidMessageError",
-        "Link", "LockTimeoutError",
+        "BusError", "BusNotFoundError", "Draft", "DurabilityError", "GapWarning", "InvalidBusPathError",
+        "InvalidMessageError", "Link", "LockTimeoutError",
         "MemoryBackend", "Message", "MessageBus", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP",
         "SinceIDNotFoundError", "discover_bus",
     }  # fmt: skip

@@ -1,0 +1,48 @@
+"""The tally: what tests tried against the promises of SPEC.md, counted in one table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+_COLUMNS = ("tried", "lost", "repeated", "forged")
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Count what was tried, and hold it to zero: ``tally("kill -9 of a writer", tried=100, lost=0)``.
+
+    ``lost`` are acknowledged messages that are not there, ``repeated`` those there twice,
+    ``forged`` messages or fields that nobody posted, half bodies that pass for whole among them.
+    """
+
+    def count(what: str, tried: int, *, lost: int = 0, repeated: int = 0, forged: int = 0) -> None:
+        request.node.user_properties.append(("tally", [what, tried, lost, repeated, forged]))
+        assert tried > 0, "nothing was tried"
+        assert (lost, repeated, forged) == (0, 0, 0), f"{what}: {lost} lost, {repeated} repeated, {forged} forged"
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the table where the long tests ran (``make soak``)."""
+    if "soak" not in config.option.markexpr.split():
+        return
+    totals: dict[str, list[int]] = {}
+    for what, *counts in _counted(terminalreporter):
+        totals[what] = [a + b for a, b in zip(totals.get(what, [0] * len(_COLUMNS)), counts, strict=True)]
+    if totals:
+        width = max(map(len, totals))
+        terminalreporter.write_line("")
+        terminalreporter.write_line(f"| {'what was tried':{width}} | " + " | ".join(f"{c:>9}" for c in _COLUMNS) + " |")
+        terminalreporter.write_line(f"|{'-' * (width + 2)}|" + (("-" * 10) + ":|") * len(_COLUMNS))
+        for what, numbers in totals.items():
+            terminalreporter.write_line(f"| {what:{width}} | " + " | ".join(f"{n:>9,}" for n in numbers) + " |")
+
+
+def _counted(terminalreporter: Any) -> Iterator[list[Any]]:
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            yield from (value for name, value in report.user_properties if name == "tally")
