@@ -37,6 +37,7 @@ _ENTRY = re.compile(rf"({_PLAIN_TEXT}|{_QUOTED_TEXT}):(?: ({_PLAIN_TEXT}|{_QUOTE
 _LONGEST_KEY = 1000  # YAML looks for the colon in 1,024 characters and no further
 _DEEPEST = 50
 _OPENERS = ("[", "{", "- ", "-\t", "? ", "?\t")  # what can nest without taking a line each
+_DEEP_LINE = "\n" + _DEEPEST // 2 * " "  # and what nests by indentation: two levels a space at most
 
 
 class HeaderError(ValueError):
@@ -46,8 +47,9 @@ class HeaderError(ValueError):
 @lru_cache(maxsize=1024)
 def scalar(text: str) -> str:
     """``text`` as a YAML scalar on one line."""
-    if _PLAIN.fullmatch(text) and not re.fullmatch(_NOT_A_STRING, text):
-        return text
+    plain = _PLAIN.fullmatch(text)
+    if plain and not re.fullmatch(_NOT_A_STRING, text):
+        return plain[0]  # a str, where text may be of a class that prints as something else
     import json  # most headers need no quotes
 
     return re.sub(_UNPRINTABLE, lambda char: f"\\u{ord(char[0]):04x}", json.dumps(text, ensure_ascii=False))
@@ -91,8 +93,8 @@ def parse_yaml(text: str) -> Fields:
 
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        if sum(map(text.count, _OPENERS)) > _DEEPEST:
-            _refuse_deep_nesting(yaml.parse(text, Loader=loader))
+        if "*" in text or _DEEP_LINE in text or sum(map(text.count, _OPENERS)) > _DEEPEST // 2:
+            _refuse_bombs(yaml.parse(text, Loader=loader))
         fields = yaml.load(text, Loader=loader)  # noqa: S506 - BaseLoader makes str, list and dict only
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise HeaderError(str(error)) from None
@@ -101,11 +103,14 @@ def parse_yaml(text: str) -> Fields:
     return fields
 
 
-def _refuse_deep_nesting(events: Iterable[Any]) -> None:
-    """Raise HeaderError where the C composer, which recurses, would overrun its stack."""
-    depth = 0
+def _refuse_bombs(events: Iterable[Any]) -> None:
+    """Raise HeaderError where a few bytes stand for much: an alias repeats what its anchor names,
+    and deep nesting overruns the stack of the C composer, which recurses."""
+    depth = -2  # a stream and a document are around the first level
     for event in events:
         kind = type(event).__name__
+        if kind == "AliasEvent":
+            raise HeaderError("holds an alias")
         depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
         if depth > _DEEPEST:
             raise HeaderError(f"nested more than {_DEEPEST} levels deep")
@@ -117,7 +122,7 @@ def _block(lines: list[str], start: int, indent: int) -> tuple[Any, int]:
     if not lines[start].startswith(dash):
         return _mapping(lines, start, indent)
     items = []
-    while start < len(lines) and lines[start].startswith(dash):
+    while 0 <= start < len(lines) and lines[start].startswith(dash):
         lines[start] = lines[start].replace("- ", "  ", 1)
         item, start = _mapping(lines, start, indent + 2)
         items.append(item)
@@ -126,6 +131,8 @@ def _block(lines: list[str], start: int, indent: int) -> tuple[Any, int]:
 
 def _mapping(lines: list[str], start: int, indent: int) -> tuple[Fields | None, int]:
     fields: Fields = {}
+    if indent >= 2 * _DEEPEST:
+        return None, -1
     while start < len(lines) and _indent_of(lines[start]) == indent:
         found = _ENTRY.fullmatch(lines[start], indent)
         if not found or found.end(1) - indent > _LONGEST_KEY:

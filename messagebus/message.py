@@ -249,11 +249,14 @@ def _parents_from_json(ids: Any, relations: Any) -> tuple[Parent, ...]:
     if not isinstance(ids, list | tuple) or not all(isinstance(msg_id, str) for msg_id in ids):
         raise InvalidMessageError(f"parents must be a list of ids, not {ids!r:.60}")
     related = _objects("relations", relations, Parent)
+    if not all(isinstance(parent.msg_id, str) for parent in related):
+        raise InvalidMessageError("relations: msg_id must be text")
     waiting: dict[str, list[Parent]] = {}
     for parent in reversed(related):
         waiting.setdefault(parent.msg_id, []).append(parent)
     parents = [waiting[msg_id].pop() if waiting.get(msg_id) else Parent(msg_id) for msg_id in ids]
-    return (*parents, *(parent for parent in related if any(parent is left for left in waiting[parent.msg_id])))
+    named = {id(parent) for parent in parents}
+    return (*parents, *(parent for parent in related if id(parent) not in named))
 
 
 def _links_from_json(links: Any) -> tuple[Link, ...]:

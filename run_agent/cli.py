@@ -53,6 +53,10 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
 REFUSED_PATHS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
 
 
+# How newer versions of click show the help of a group that was given no verb.
+_HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+
+
 class VerbGroup(click.Group):
     """A group whose commands are imported only when they are run."""
 
@@ -114,6 +118,8 @@ def main(args: Sequence[str] | None = None) -> int:
         output.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
+        if not isinstance(error, _HELP):
+            vars(error)["message"] = output.shown(error.message)  # which may quote what somebody typed
         error.show()
         return error.exit_code
     except click.Abort:
@@ -123,7 +129,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 - the boundary: nothing reaches the user as a traceback
         output.give_up()
-        click.echo(f"Error: {_sentence(error)}", err=True)
+        output.complain(f"Error: {_sentence(error)}")
         return _exit_code(error)
 
 
@@ -134,7 +140,7 @@ def _exit_code(error: Exception) -> int:
 
 
 def _tell_warning(message: Warning | str, *_where: object) -> None:
-    click.echo(f"Warning: {message}", err=True)
+    output.complain(f"Warning: {message}")
 
 
 def _sentence(error: Exception) -> str:

@@ -8,10 +8,13 @@ terminal. ``--json`` and ``--raw`` are exact.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 import threading
 from typing import Any
+
+import click
 
 from messagebus import Message
 
@@ -19,6 +22,7 @@ from messagebus import Message
 _UNSAFE = {*range(9), *range(10, 32), *range(127, 160), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F)}
 _UNSAFE |= {*range(0x2066, 0x206A), 0xFEFF}
 _SHOWN = {code: repr(chr(code))[1:-1] for code in _UNSAFE}
+_ESCAPED = {code: f"\\u{code:04x}" for code in _UNSAFE}  # JSON's own way to write them
 _INDENT = "\n    "
 _COLOURS = {
     "QUESTION": "33", "ANSWER": "32", "FACT": "36", "DECISION": "35", "ISSUE": "35",
@@ -40,11 +44,16 @@ def line(text: str) -> None:
     _write(f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
+def complain(text: str) -> None:
+    """One line of text to standard error."""
+    click.echo(shown(text), err=True)
+
+
 def json_line(value: dict[str, Any]) -> None:
-    """One line of JSON."""
+    """One line of JSON, also to a terminal and to who takes U+2028 for the end of a line."""
     import json
 
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False).translate(_ESCAPED)
     _write(text.encode("utf-8", "backslashreplace") + b"\n")  # a path may hold bytes that are no UTF-8
 
 
@@ -101,7 +110,7 @@ def reader_gone() -> threading.Event:
 def text_of(message: Message, *, long: bool = False, colour: bool = False) -> str:
     """``[2026-11-21 03:14:15] (FACT) body``, further lines indented; ``long`` adds
     ``<id run re parents>``."""
-    kind = f"({_shown(message.type)})"
+    kind = f"({_word(message.type)})"
     stamp = f"[{message.ts:%Y-%m-%d %H:%M:%S}]"
     if colour:
         stamp = f"\x1b[2m{stamp}\x1b[0m"
@@ -110,13 +119,19 @@ def text_of(message: Message, *, long: bool = False, colour: bool = False) -> st
     if message.intact is False:
         words.append("(torn)")
     if long:
-        parents = [f"re {_shown(parent.msg_id)}" for parent in message.parents]
-        words.append("<" + " ".join(filter(None, (_shown(message.msg_id), _shown(message.run_id), *parents))) + ">")
-    body = _INDENT.join(_shown(part) for part in message.body.split("\n"))
+        parents = [f"re {_word(parent.msg_id)}" for parent in message.parents]
+        words.append("<" + " ".join(filter(None, (_word(message.msg_id), _word(message.run_id), *parents))) + ">")
+    body = _INDENT.join(shown(part) for part in message.body.split("\n"))
     return " ".join((*words, body)) if body else " ".join(words)
 
 
-def _shown(text: str) -> str:
+def _word(text: str) -> str:
+    """A field: quoted where it holds what stands between fields, so that none imitates another."""
+    return f'"{shown(text)}"' if re.search(r'[\s()<>"]', text) else shown(text)
+
+
+def shown(text: str) -> str:
+    """``text`` on one line, with what a terminal would obey made visible."""
     return text.translate(_SHOWN)
 
 

@@ -17,7 +17,7 @@ from messagebus.codec.framing import (
     PLAIN_START,
     UNFINISHED_START,
     header_end,
-    id_of,
+    id_line,
     is_crlf,
     lead,
     split,
@@ -200,8 +200,8 @@ def _read(mark: bytes, piece: bytes, then: _Then) -> tuple[list[Found], bool]:
         message = from_fields(fields)
     except HeaderError:
         return [], False
-    if message.msg_id != id_of(piece):
-        return [], False  # quoted, say: whoever looks for a cursor does not parse YAML
+    if message.msg_id.encode() != id_line(piece):
+        return [], False  # quoted, or no UTF-8: whoever looks for a cursor looks for these bytes
     head, region = text[: end.end()], text[end.end() :]
     start = mark.lstrip(b"\r\n")
     line_end = b"" if piece.endswith(b"\n") and then is not _Then.A_RECORD else b"\n"

@@ -30,7 +30,7 @@ def encode_rest(draft: Draft | Message) -> bytes:
     fields = _scope_text(draft.type, draft.project_id, draft.task_id, draft.run_id, draft.issue_id)
     if draft.parents or draft.links or draft.meta:
         fields += _relations_text(draft)
-    if len(fields) > MAX_HEADER - OTHER_FIELDS:
+    if len(fields) > MAX_HEADER - OTHER_FIELDS and isinstance(draft, Draft):  # a Message passed as a draft
         raise InvalidMessageError(
             f"the header is {len(fields):,} bytes; the limit is {MAX_HEADER - OTHER_FIELDS:,}: "
             "put long values in the body, or link to them"

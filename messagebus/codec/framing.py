@@ -31,7 +31,12 @@ def header_end(record: bytes) -> re.Match[bytes] | None:
 
 def id_of(record: bytes) -> str:
     """The id of such a record: all of its first line."""
-    return record.partition(b"\n")[0].strip(b" \t\r").decode("utf-8", "replace")
+    return id_line(record).decode("utf-8", "replace")
+
+
+def id_line(record: bytes) -> bytes:
+    """The bytes of that id."""
+    return record.partition(b"\n")[0].strip(b" \t\r")
 
 
 def escape(body: bytes) -> bytes:

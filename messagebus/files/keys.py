@@ -19,8 +19,8 @@ from messagebus.message import IDEMPOTENCY_KEY, Message
 from messagebus.msgid import time_of
 
 _CHUNK = 1024 * 1024  # bytes
-_LINE = re.compile(rb"\n +%b: *([^\r\n]*)\r*(?=\n)" % IDEMPOTENCY_KEY.encode())
-_ID_LINE = b"\nmsg_id:"
+# The start of a record, or a line that holds a key: one sweep over the text meets both.
+_START_OR_KEY = re.compile(rb"(\n\r*\n)---\r*(?=\nmsg_id:)|\n +%b:([^\r\n]*)\r*(?=\n)" % IDEMPOTENCY_KEY.encode())
 _FINGERPRINT = 256  # bytes
 
 
@@ -64,7 +64,7 @@ class KeyFinder:
 
 
 def _unquoted(written: bytes) -> str:
-    text = written.decode("utf-8", "replace").rstrip(" ")
+    text = written.decode("utf-8", "replace").strip(" ")
     try:
         return header.unquote(text)
     except ValueError:
@@ -87,14 +87,17 @@ def _keys_in(segment: Segment, start: int) -> Iterator[tuple[bytes, int]]:
     """Every key written from ``start`` on, and the offset of its record (a line of a body can
     look like one; whoever uses it looks again)."""
     offset = max(start - MAX_HEADER, 0)  # the record of the first key may start before it
+    swept = offset
+    record = segment.start if offset == 0 else -1
     text = b""
     while data := os.pread(segment.fd, min(_CHUNK, segment.size - offset - len(text)), offset + len(text)):
         text += data
-        for match in _LINE.finditer(text, max(start - 1 - offset, 0)):
-            record = text.rfind(b"---", 0, max(text.rfind(_ID_LINE, 0, match.start() + 1), 0))
-            if record >= 0:
-                yield match[1], offset + record
-            start = offset + match.end()
+        for match in _START_OR_KEY.finditer(text, max(swept - offset, 0)):
+            swept = offset + match.end()
+            if match[1]:
+                record = offset + match.end(1)
+            elif record >= 0 and swept > start:
+                yield match[2], record
         kept = text[-MAX_HEADER:]
         offset += len(text) - len(kept)
         text = kept

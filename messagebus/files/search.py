@@ -19,11 +19,10 @@ from messagebus.msgid import order, time_of
 _CHUNK = 256 * 1024  # bytes read at a time when scanning
 WINDOW = 16 * 1024  # bytes below which bisecting gives way to searching
 _PROBE = 2 * 1024  # bytes read to find the first record behind a point
-_LONGEST_START = 512  # bytes that a record's start and id line may take
+_LONGEST_START = 512  # bytes that a record's start and id line may take (a foreign id may be longer)
 
 _START = re.compile(rb"\n\r*\n---\r*\nmsg_id:([^\n]*)")
-_BEFORE_ID = re.compile(rb"\n\r*\n---\r*\nmsg_id:[ \t]*\Z")
-_BEHIND_ID = re.compile(rb"[ \t\r]*(?:\n|\Z)")
+_START_WITH_ID = rb"\n\r*\n---\r*\nmsg_id:[ \t]*%b[ \t\r]*(\n|\Z)"
 
 
 def search(log: Log, msg_id: str) -> tuple[int, int] | None:
@@ -101,32 +100,33 @@ def _first_record(segment: Segment, start: int, end: int) -> tuple[int, str] | N
             return (at, id_of(match[1])) if at < end else None
         if reached or (not match and offset + len(text) >= end + _LONGEST_START):
             return None
+        if not match:
+            offset += max(len(text) - _LONGEST_START, 0)
+            text = text[-_LONGEST_START:]
         text += os.pread(segment.fd, size, offset + len(text))
-        size *= 2
+        size = min(2 * size, max(_CHUNK, len(text)))
 
 
 def _scan(segment: Segment, msg_id: str, low: int, high: int) -> int | None:
     """The offset of the record ``msg_id`` that starts in these bytes, by looking at all."""
-    needle = msg_id.encode("utf-8", "replace")
+    needle = msg_id.encode("utf-8", "surrogatepass")  # a lone surrogate is in no file
     if not needle:
         return None
+    wanted = re.compile(_START_WITH_ID % re.escape(needle))
+    overlap = _LONGEST_START + len(needle)
     text = _line_ends_before(segment, low)
     offset = low - len(text)
-    end = min(high + _LONGEST_START, segment.size)
+    end = min(high + overlap, segment.size)
     while offset + len(text) < end:
         data = os.pread(segment.fd, min(_CHUNK, end - offset - len(text)), offset + len(text))
         if not data:
             break
         text += data
-        at = text.find(needle)
-        while at >= 0:
-            line = text[max(text.rfind(b"\n", 0, at) + 1, at - _LONGEST_START) : at]
-            mark = line.startswith(b"msg_id:") and _BEFORE_ID.search(text, max(at - _LONGEST_START, 0), at)
-            if mark and _BEHIND_ID.match(text, at + len(needle)):
-                return offset + text.index(b"---", mark.start())
-            at = text.find(needle, at + 1)
-        offset += max(len(text) - _LONGEST_START, 0)
-        text = text[-_LONGEST_START:]
+        match = wanted.search(text) if needle in text else None
+        if match and (match[1] or offset + len(text) >= segment.size):  # else the id may go on
+            return offset + text.index(b"---", match.start())
+        offset += max(len(text) - overlap, 0)
+        text = text[-overlap:]
     return None
 
 

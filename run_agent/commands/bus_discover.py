@@ -33,7 +33,7 @@ def discover(start: str | None, explain: bool, as_json: bool) -> int:
     """
     if not explain:
         path = find_bus(start)
-        output.json_line({"bus": path}) if as_json else output.line(path)
+        output.json_line({"bus": path}) if as_json else output.line(output.shown(path))
         return 0
     answers = _explain(start)
     if as_json:
@@ -42,7 +42,8 @@ def discover(start: str | None, explain: bool, as_json: bool) -> int:
         )
     else:
         for name, found in answers.items():
-            output.line(f"{name:<10} {f'{found.value}  ({found.rule})' if found else 'none'}")
+            answer = f"{found.value}  ({found.rule})" if found else "none"
+            output.line(f"{name:<10} {output.shown(answer)}")
     if answers["post"]:
         return 0
     raise BusNotFoundError("nothing names a bus here: use --bus FILE, MESSAGE_BUS, or --project with --task")

@@ -97,7 +97,8 @@ def _print(messages: list[Message], given: dict[str, Any]) -> None:
             if given["as_json"]:
                 output.json_line(message.to_json())
             else:
-                output.line(message.msg_id if given["quiet"] else f"msg_id: {message.msg_id}")
+                msg_id = output.shown(message.msg_id)  # which a person may have written, under an idempotency key
+                output.line(msg_id if given["quiet"] else f"msg_id: {msg_id}")
         output.flush()
     except OSError as error:
         ids = ", ".join(message.msg_id for message in messages)
@@ -194,7 +195,7 @@ def _edited(text: str) -> str:
         raise InvalidMessageError(f"what the editor saved is not UTF-8 at byte {error.start}") from None
     body = (text if edited is None else edited).partition(_SCISSORS)[0].strip("\r\n")
     if not body.strip():
-        click.echo("Nothing posted: the message is empty.", err=True)
+        output.complain("Nothing posted: the message is empty.")
         raise click.exceptions.Exit(1)
     return body
 
@@ -205,7 +206,7 @@ def _keep(body: str) -> None:
 
     with NamedTemporaryFile("w", prefix="message-", suffix=".md", delete=False) as file:
         file.write(body)
-    click.echo(f"Your text is kept in {file.name}.", err=True)
+    output.complain(f"Your text is kept in {file.name}.")
 
 
 # --- many ----------------------------------------------------------------------------------
@@ -297,5 +298,5 @@ def _post_batch(bus: MessageBus, drafts: list[tuple[int, Draft, str | None]], gi
 
 
 def _refuse(number: int, error: InvalidMessageError) -> int:
-    click.echo(f"Error: line {number}: {error}", err=True)
+    output.complain(f"Error: line {number}: {error}")
     return 1

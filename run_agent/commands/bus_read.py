@@ -81,7 +81,7 @@ class _Reading:
         msg_id = self._given["msg_id"]
         message = self._bus.get_message(msg_id)
         if message is None:
-            click.echo(f"Error: there is no message {msg_id} in {self._path}; --long shows the ids.", err=True)
+            output.complain(f"Error: there is no message {msg_id} in {self._path}; --long shows the ids.")
             return 1
         self._show(message, self._bus.get_stored(msg_id) if self._given["raw"] else b"")
         return 0
@@ -93,7 +93,7 @@ class _Reading:
         except SinceIDNotFoundError as error:
             if not self._given["follow"]:
                 raise
-            click.echo(f"{error} Showing all messages.", err=True)
+            output.complain(f"{error} Showing all messages.")
             self._last_id = None
             self._show_all(self._after(None))
         output.flush()
@@ -102,7 +102,7 @@ class _Reading:
     def future(self) -> None:
         """Show each new message as it comes."""
         if not os.path.lexists(self._path):
-            click.echo(f"Waiting for {self._path}, which does not exist yet.", err=True)
+            output.complain(f"Waiting for {self._path}, which does not exist yet.")
         for message in self._bus.follow(self._last_id, stop=output.reader_gone()):
             if self._wanted(message):
                 self._show(message, self._bus.get_stored(message.msg_id) if self._given["raw"] else b"")
@@ -110,15 +110,14 @@ class _Reading:
 
     def _explain(self) -> None:
         if self._bus.unfinished:
-            click.echo(
+            output.complain(
                 f"The last record of {self._path} is unfinished and not shown: it is being written, was cut off "
-                "by a crash, or shortened in an editor.",
-                err=True,
+                "by a crash, or shortened in an editor."
             )
         elif not self._shown and not self._given["follow"]:
             filtered = " like that" if self._types or self._given["since"] is not None else ""
             missing = "" if os.path.lexists(self._path) else ", which does not exist"
-            click.echo(f"No messages{filtered} in {self._path}{missing}.", err=True)
+            output.complain(f"No messages{filtered} in {self._path}{missing}.")
 
     def _selected(self) -> Iterable[_Item]:
         tail, since = self._given["tail"], self._given["since"]
