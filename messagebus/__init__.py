@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         BusNotFoundError,
         DurabilityError,
         GapWarning,
+        IdempotencyConflictError,
         InvalidBusPathError,
         InvalidMessageError,
         LockTimeoutError,
@@ -50,6 +51,7 @@ _HOMES = {
             "BusNotFoundError",
             "DurabilityError",
             "GapWarning",
+            "IdempotencyConflictError",
             "InvalidBusPathError",
             "InvalidMessageError",
             "LockTimeoutError",
@@ -61,9 +63,9 @@ _HOMES = {
 
 __all__ = [
     "RUN_CRASH", "RUN_START", "RUN_STOP",
-    "BusError", "BusNotFoundError", "Draft", "DurabilityError", "GapWarning", "InvalidBusPathError",
-    "InvalidMessageError", "Link", "LockTimeoutError", "MemoryBackend", "Message", "MessageBus", "Parent",
-    "SinceIDNotFoundError", "discover_bus",
+    "BusError", "BusNotFoundError", "Draft", "DurabilityError", "GapWarning", "IdempotencyConflictError",
+    "InvalidBusPathError", "InvalidMessageError", "Link", "LockTimeoutError", "MemoryBackend", "Message", "MessageBus",
+    "Parent", "SinceIDNotFoundError", "discover_bus",
 ]  # fmt: skip
 
 

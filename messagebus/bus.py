@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from types import TracebackType
 
 from messagebus.backend import Backend, Watch
-from messagebus.errors import InvalidBusPathError
+from messagebus.errors import GapWarning, InvalidBusPathError
 from messagebus.follow import Place
 from messagebus.message import IDEMPOTENCY_KEY, MAX_BODY_BYTES, Draft, Message
 from messagebus.rules import check_draft, check_key
@@ -85,7 +86,7 @@ class MessageBus:
         """Store one message and return it as the log holds it.
 
         With ``idempotency_key``, a repeated call within 24 hours stores nothing and returns
-        the first message; under the same key, other content raises InvalidMessageError.
+        the first message; under the same key, other content raises IdempotencyConflictError.
 
         Raises InvalidMessageError and InvalidBusPathError (nothing written),
         LockTimeoutError (nothing written, retryable), DurabilityError (written, not flushed),
@@ -174,17 +175,21 @@ class MessageBus:
                     return []
 
     def follow(
-        self, since_id: str | None = None, *, stop: threading.Event | None = None
+        self,
+        since_id: str | None = None,
+        *,
+        stop: threading.Event | None = None,
+        on_gap: Callable[[GapWarning], object] = warnings.warn,
     ) -> Generator[Message, None, None]:
         """Every message after ``since_id``, and then each new one as it comes, for ever.
 
         Waits for a log that does not exist yet, goes on through rotations, and through edits
         as long as messages keep their ids. Ends when ``stop`` is set, at most
-        ``poll_interval`` later. Close the iterator to leave earlier. Warns with GapWarning where
-        somebody removed the message it stands at. Raises SinceIDNotFoundError where ``since_id``
-        is unknown from the start.
+        ``poll_interval`` later. Close the iterator to leave earlier. Where somebody removed the
+        message it stands at, ``on_gap`` is told before the next one. Raises SinceIDNotFoundError
+        where ``since_id`` is unknown from the start.
         """
-        place = Place(self._backend, since_id)
+        place = Place(self._backend, since_id, on_gap)
         with closing(self._backend.watch()) as watch:
             messages = place.read_on()
             while True:

@@ -2,6 +2,7 @@
 
     BusError
     ├── InvalidMessageError(ValueError)    the caller's fault; nothing was written
+    │   └── IdempotencyConflictError       the key stands for another message
     ├── InvalidBusPathError(ValueError)    symlink, directory, device, FIFO, no directory
     ├── BusNotFoundError(LookupError)      discovery found no bus file
     ├── SinceIDNotFoundError(LookupError)  the cursor is in no segment of the log
@@ -23,6 +24,10 @@ class BusError(Exception):
 
 class InvalidMessageError(BusError, ValueError):
     """A draft that cannot be stored; the text names the field. Nothing was written."""
+
+
+class IdempotencyConflictError(InvalidMessageError):
+    """The idempotency key stands for a message with another content. Nothing was written."""
 
 
 class InvalidBusPathError(BusError, ValueError):

@@ -9,9 +9,8 @@ once, as an editor that saves in place takes the text away and puts it back.
 
 from __future__ import annotations
 
-import warnings
 from collections import deque
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import closing
 
 from messagebus.backend import Backend
@@ -25,8 +24,9 @@ _MEMORY = 256  # messages: an edit that takes away more is answered by the order
 class Place:
     """Where a follower stands in a log, and how it goes on from there."""
 
-    def __init__(self, backend: Backend, since_id: str | None) -> None:
+    def __init__(self, backend: Backend, since_id: str | None, on_gap: Callable[[GapWarning], object]) -> None:
         self._backend = backend
+        self._on_gap = on_gap
         self._last_id = self._newest = since_id  # it reads behind the one, and came as far as the other
         self._lost: SinceIDNotFoundError | None = None
         self._recent: deque[str] = deque([] if since_id is None else [since_id], _MEMORY)
@@ -66,12 +66,11 @@ class Place:
     def _tell_gap(self, lost: SinceIDNotFoundError) -> None:
         if self._newest is None or self._backend.get(self._newest):
             return  # it was away for a moment only
-        warnings.warn(
+        text = (
             f"{lost.log} does not hold {self._newest} any more, where a follower stood: it was cut or replaced, "
-            "or an archive was removed; messages before the next one may be missing",
-            GapWarning,
-            stacklevel=4,
+            "or an archive was removed; messages before the next one may be missing"
         )
+        self._on_gap(GapWarning(text))
 
     def _not_seen_yet(self) -> Generator[Message, None, None]:
         """What lies behind the newest message that was given and is still there. Where there is none:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from messagebus.errors import InvalidMessageError
+from messagebus.errors import IdempotencyConflictError, InvalidMessageError
 
 RUN_START = "RUN_START"
 RUN_STOP = "RUN_STOP"
@@ -212,12 +212,12 @@ def format_time(ts: datetime) -> str:
 def answer_again(draft: Draft, first: Message) -> Message:
     """``first``, the message already stored under the idempotency key of ``draft``.
 
-    Raises InvalidMessageError where ``draft`` says something else; times do not count.
+    Raises IdempotencyConflictError where ``draft`` says something else; times do not count.
     """
     again = message_from(draft, first.msg_id, first.ts)
     for name in (*SCOPE, "parents", "links", "meta", "body"):
         if getattr(again, name) != getattr(first, name):
-            raise InvalidMessageError(
+            raise IdempotencyConflictError(
                 f"idempotency_key {first.meta[IDEMPOTENCY_KEY]!r} is taken by {first.msg_id}, whose {name} "
                 "differs; use a new key for a new message"
             )

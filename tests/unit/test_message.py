@@ -286,8 +286,8 @@ def test_a_durability_error_names_the_ids() -> None:
 
 def test_the_public_names() -> None:
     assert set(messagebus.__all__) == {
-        "BusError", "BusNotFoundError", "Draft", "DurabilityError", "GapWarning", "InvalidBusPathError",
-        "InvalidMessageError", "Link", "LockTimeoutError",
+        "BusError", "BusNotFoundError", "Draft", "DurabilityError", "GapWarning", "IdempotencyConflictError",
+        "InvalidBusPathError", "InvalidMessageError", "Link", "LockTimeoutError",
         "MemoryBackend", "Message", "MessageBus", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP",
         "SinceIDNotFoundError", "discover_bus",
     }  # fmt: skip
