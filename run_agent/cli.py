@@ -35,6 +35,7 @@ VERBS: dict[str, Any] = {
             "discover": "run_agent.commands.bus_discover:discover",
         },
     ),
+    "serve": "run_agent.commands.serve:serve",
     "completion": "run_agent.commands.completion:completion",
 }
 

@@ -54,6 +54,11 @@ def wants_colour() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def api_key() -> str | None:
+    """The key of the server; blanks around it do not count."""
+    return os.environ.get("RUN_AGENT_API_KEY", "").strip() or None
+
+
 def has_editor() -> bool:
     """Is an editor named that may need no terminal?"""
     return bool(os.environ.get("VISUAL") or os.environ.get("EDITOR"))

@@ -1,0 +1,20 @@
+"""REST and SSE over the buses under one root, on the library's public names.
+
+    app        the routes put together: ``create_app``
+    access     who gets in: key, Host, Origin, paths that mean something else than they say
+    journal    request ids, the log of requests, errors nobody foresaw
+    problems   errors as answers: codes, statuses, the JSON around them
+    tree       ids to buses: the root, its projects and tasks
+    asked      what a request asks for: query parameters and JSON bodies, checked
+    messages   listing, posting, projects
+    feed       one reading of a bus for all its streams
+    stream     server-sent events: history, then the feed
+    openapi    the description that /openapi.json gives
+
+Nothing here knows click or the environment. docs/server.md is the manual, docs/security.md says
+against whom it is built.
+"""
+
+from run_agent.server.app import create_app
+
+__all__ = ["create_app"]

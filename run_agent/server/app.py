@@ -1,0 +1,141 @@
+"""The routes put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Collection
+from importlib.metadata import version
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from messagebus import BusError
+from run_agent.server import asked, openapi, problems
+from run_agent.server.access import LOOPBACK_NAMES, Access
+from run_agent.server.feed import Feeds
+from run_agent.server.journal import Journal
+from run_agent.server.messages import Messages
+from run_agent.server.problems import Problem
+from run_agent.server.stream import Pace, Stream
+from run_agent.server.tree import Tree
+
+_Endpoint = Callable[[Request], Awaitable[Response]]
+_FORESEEN = (Problem, BusError, OSError)
+_LOCK_TIMEOUT = 5.0  # seconds that a post waits for a bus which another process holds locked
+
+
+def create_app(
+    root: str | os.PathLike[str],
+    *,
+    api_key: str | None = None,
+    allowed_hosts: Collection[str] = LOOPBACK_NAMES,
+    allowed_origins: Collection[str] = (),
+    heartbeat: float = 30.0,
+    send_timeout: float = 30.0,
+    max_request_bytes: int = 1024 * 1024,
+    max_streams: int = 4096,
+    max_streams_per_bus: int = 2048,
+    fsync: bool = False,
+    auto_rotate_bytes: int = 0,
+) -> Starlette:
+    """An ASGI application that serves the buses under ``root``, by itself or mounted in another.
+
+    api_key: what every request must bring; None: nothing.
+    allowed_hosts: names that the Host header may hold; ``*``: any, where something in front checks it.
+    allowed_origins: pages of other origins (``https://page.example``) that may use it.
+    heartbeat: seconds between two heartbeats on a stream.
+    send_timeout: seconds that a client may keep one send of a stream waiting.
+    max_request_bytes: of a posted JSON document.
+    max_streams, max_streams_per_bus: open at a time; more get 503.
+    fsync, auto_rotate_bytes: as for MessageBus.
+    """
+    options = {"lock_timeout": _LOCK_TIMEOUT, "max_retries": 1, "poll_interval": 0.5}
+    tree = Tree(os.fspath(root), fsync=fsync, auto_rotate_bytes=auto_rotate_bytes, **options)
+    messages = Messages(tree, largest_body=max_request_bytes)
+    feeds = Feeds(tree, most=max_streams, most_on_one=max_streams_per_bus)
+    pace = Pace(heartbeat, send_timeout)
+
+    async def stream(request: Request) -> Response:
+        query = asked.parameters(request, (*(() if request.path_params else ("project_id", "task_id")), "after"))
+        at = asked.address_of(request)
+        after = request.headers.get("last-event-id") or query.get("after") or None
+        return Stream(at, tree.bus(at), feeds, after, pace)
+
+    routes = [
+        *_both("/api/v1/messages", messages.list_v1, messages.post, stream),
+        *_both("/api/projects/{project_id}/messages", messages.list, messages.post, stream),
+        *_both("/api/projects/{project_id}/tasks/{task_id}/messages", messages.list, messages.post, stream),
+        Route("/api/v1/projects", messages.projects),
+        Route("/api/v1/projects/{project_id}/tasks", messages.tasks),
+        Route("/api/v1/version", _version),
+        Route("/api/v1/health", _health),
+        Route("/healthz", _health),
+        Route("/openapi.json", _openapi),
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(Journal),
+            *_cors(allowed_origins),
+            Middleware(Access, key=api_key, hosts=allowed_hosts, origins=allowed_origins),
+        ],
+        exception_handlers={HTTPException: _not_ours, **dict.fromkeys(_FORESEEN, _answer)},
+    )
+    app.state.end_streams = feeds.end
+    return app
+
+
+def _both(path: str, listing: _Endpoint, post: _Endpoint, stream: _Endpoint) -> list[Route]:
+    async def either(request: Request) -> Response:
+        return await (post if request.method == "POST" else listing)(request)
+
+    return [Route(path, either, methods=["GET", "POST"]), Route(f"{path}/stream", stream, methods=["GET"])]
+
+
+def _cors(origins: Collection[str]) -> list[Middleware]:
+    """Nothing, unless pages of other origins are let in."""
+    if not origins:
+        return []
+    headers = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key", "X-Request-ID"]
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=headers,
+            expose_headers=["X-Request-ID"],
+        )
+    ]
+
+
+async def _health(_request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _version(_request: Request) -> Response:
+    return JSONResponse({"version": version("run-agent"), "api": "v1"})
+
+
+async def _openapi(_request: Request) -> Response:
+    return JSONResponse(openapi.document(version("run-agent")))
+
+
+async def _answer(_request: Request, error: Exception) -> Response:
+    problem = problems.of(error)
+    if problem is None:
+        raise error
+    return problem.answer()
+
+
+async def _not_ours(_request: Request, error: Exception) -> Response:
+    """What the router refuses: no such path, or not with this method."""
+    if not isinstance(error, HTTPException):
+        raise error
+    texts = {404: "there is nothing here; /openapi.json lists what there is", 405: "not with this method"}
+    text = texts.get(error.status_code, error.detail)
+    return Problem(error.status_code, text, headers=error.headers or {}).answer()

@@ -1,0 +1,125 @@
+"""What a request asks for: query parameters and JSON bodies, checked before anything is done.
+
+The names and limits here are those of openapi.py; tests hold the two together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from starlette.requests import Request
+
+from messagebus import Draft
+from run_agent.server.problems import Problem
+from run_agent.server.tree import Address, address
+
+MOST_MESSAGES = 5_000
+POSTED_FIELDS = ("type", "body", "run_id", "issue_id", "parents", "links", "meta")
+_SCOPE_FIELDS = ("project_id", "task_id")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which messages of a bus: those after ``since``, the newest ``limit`` or the oldest ``first``."""
+
+    since: str | None = None
+    limit: int | None = None
+    first: int | None = None
+    type: str | None = None
+
+
+def address_of(request: Request) -> Address:
+    """The project and task that the path names, or else the query."""
+    named = request.path_params or request.query_params
+    if not named.get("project_id"):
+        raise Problem(400, "project_id is missing: say whose messages you want")
+    return address(named["project_id"], named.get("task_id"))
+
+
+def listing(request: Request, allowed: tuple[str, ...]) -> Listing:
+    """The query of a list; only parameters that this list has."""
+    query = parameters(request, allowed)
+    if "limit" in query and "first" in query:
+        raise Problem(400, "give limit (the newest) or first (the oldest), not both")
+    since = query.get("since", query.get("after"))
+    return Listing(since or None, _count(query, "limit"), _count(query, "first"), query.get("type") or None)
+
+
+def parameters(request: Request, allowed: tuple[str, ...]) -> dict[str, str]:
+    """The query parameters. Raises Problem for one that is unknown or comes twice."""
+    pairs = request.query_params.multi_items()
+    query = dict(pairs)
+    for name in query:
+        if name not in allowed:
+            raise Problem(400, f"unknown parameter {name!r:.80}; known here: {', '.join(allowed)}")
+    if len(query) < len(pairs):
+        raise Problem(400, "a parameter is given twice")
+    return query
+
+
+def _count(query: Mapping[str, str], name: str) -> int | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 18 or int(text) == 0:
+        raise Problem(400, f"{name} is {text!r:.80}; it must be a number from 1 on (at most {MOST_MESSAGES:,} count)")
+    return min(int(text), MOST_MESSAGES)
+
+
+async def posted(request: Request, largest: int) -> dict[str, Any]:
+    """The JSON object that was sent, of ``largest`` bytes at most."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Problem(415, "send the message as application/json")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > largest:
+            raise Problem(413, f"the request is over the limit of {largest:,} bytes: store it in a file and link to it")
+    try:
+        fields = json.loads(body.decode(), parse_constant=_refuse_constant, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, f"the request is no JSON object: {error}") from None
+    if not isinstance(fields, dict):
+        raise Problem(400, "the request must be a JSON object")
+    return fields
+
+
+def draft(fields: dict[str, Any], at: Address | None) -> tuple[Address, Draft]:
+    """The message that ``fields`` describe, and where it goes: ``at``, or as the fields say."""
+    known = POSTED_FIELDS if at else (*_SCOPE_FIELDS, *POSTED_FIELDS)
+    for name in fields:
+        if name not in known:
+            raise Problem(400, f"unknown field {name!r:.80}; known here: {', '.join(known)}")
+    if at is None:
+        at = address(_text(fields, "project_id"), _text(fields, "task_id") if "task_id" in fields else None)
+    if not _text(fields, "body").strip():
+        raise Problem(400, "the body is blank: there is nothing to post")
+    given = {"type": "USER", **fields, "project_id": at.project_id} | ({"task_id": at.task_id} if at.task_id else {})
+    parents = given.pop("parents", [])
+    if not isinstance(parents, list) or not all(isinstance(parent, str | dict) for parent in parents):
+        raise Problem(400, "parents must be a list of ids, or of objects with msg_id, kind and meta")
+    given["parents"] = [parent if isinstance(parent, str) else parent.get("msg_id") for parent in parents]
+    given["relations"] = [parent for parent in parents if isinstance(parent, dict)]
+    return at, Draft.from_json(given)
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise Problem(400, f"{name} is missing or no text")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field is given twice")
+    return fields
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")

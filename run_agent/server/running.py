@@ -1,0 +1,98 @@
+"""Running the application by itself: a socket, uvicorn, a log, and an end in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+
+from run_agent.server.access import LOOPBACK_NAMES
+from run_agent.server.app import create_app
+from run_agent.server.journal import JsonLines, TextLines
+
+__all__ = ["LOOPBACK_NAMES", "address_of", "create_app", "listen", "run"]
+
+_BACKLOG = 2048
+_LARGEST_HEAD = 16 * 1024  # bytes of a request line and headers
+_STALLED_MS = 60_000  # a peer that takes nothing for so long is gone
+_LONGEST_GOODBYE = 5  # seconds for requests to end in
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_MS)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """The URL it answers at."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run(app: Starlette, listener: socket.socket, *, log_json: bool) -> int:
+    """Serve until SIGINT or SIGTERM; the exit code."""
+    _log_to_stderr(log_json=log_json)
+    _allow_many_descriptors()
+    config = uvicorn.Config(
+        app,
+        http="h11",  # its limit on heads can be set
+        h11_max_incomplete_event_size=_LARGEST_HEAD,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_LONGEST_GOODBYE,
+    )
+    server = _Server(config, app.state.end_streams)
+    server.run(sockets=[listener])
+    return server.exit_code
+
+
+class _Server(uvicorn.Server):
+    """Ends its streams at once, and does not send itself the signal again, as uvicorn would."""
+
+    def __init__(self, config: uvicorn.Config, end_streams: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.exit_code = 0
+        self._end_streams = end_streams
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()
+        self.exit_code = 130 if sig == signal.SIGINT else 0
+        asyncio.get_running_loop().call_soon_threadsafe(self._end_streams)
+
+
+def _log_to_stderr(*, log_json: bool) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if log_json else TextLines())
+    log = logging.getLogger("run_agent.server")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    logging.getLogger("uvicorn.error").addHandler(handler)
+
+
+def _allow_many_descriptors() -> None:
+    """A stream takes one; the usual soft limit of 1,024 is a courtesy to programs that use select()."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
