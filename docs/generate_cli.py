@@ -81,6 +81,7 @@ is a usage error.
 | `MESSAGE_BUS`, `JRUN_MESSAGE_BUS` | the bus file |
 | `JRUN_RUNS_DIR` | the root of all projects |
 | `RUN_FOLDER`, `JRUN_RUN_FOLDER` | the directory of the run |
+| `RUN_AGENT_API_KEY` | the key that clients of `serve` must bring |
 | `TASK_FOLDER`, `JRUN_TASK_FOLDER` | the directory of the task |
 | `JRUN_PROJECT_ID`, `JRUN_TASK_ID`, `JRUN_ID` | project, task and run |
 | `VISUAL`, `EDITOR` | the editor of `post --edit` |

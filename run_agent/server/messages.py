@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from anyio import CapacityLimiter, to_thread
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -43,25 +44,26 @@ class Messages:
         at, draft = asked.draft(await asked.posted(request, self._largest_body), to)
         key = request.headers.get("idempotency-key")
         with self._queued(at) as queue:
-            message = await to_thread.run_sync(self._append, at, draft, key, limiter=queue.turn)
+            async with queue.turn:
+                message = await run_in_threadpool(self._append, at, draft, key)
         stored = message.to_json()
         return json_response(as_json({name: stored[name] for name in ("msg_id", "timestamp")}), 201)
 
     async def projects(self, request: Request) -> Response:
         """What projects there are."""
         asked.parameters(request, ())
-        return json_response(as_json({"projects": await to_thread.run_sync(self._tree.projects)}))
+        return json_response(as_json({"projects": await run_in_threadpool(self._tree.projects)}))
 
     async def tasks(self, request: Request) -> Response:
         """What tasks a project has."""
         asked.parameters(request, ())
         project_id = address(request.path_params["project_id"], None).project_id
-        return json_response(as_json({"tasks": await to_thread.run_sync(self._tree.tasks, project_id)}))
+        return json_response(as_json({"tasks": await run_in_threadpool(self._tree.tasks, project_id)}))
 
     async def _list(self, request: Request, allowed: tuple[str, ...]) -> Response:
         wanted = asked.listing(request, allowed)
         at = asked.address_of(request)
-        return json_response(await to_thread.run_sync(self._listed, at, wanted))
+        return json_response(await run_in_threadpool(self._listed, at, wanted))
 
     def _listed(self, at: Address, wanted: Listing) -> bytes:
         messages = _select(self._tree.bus(at), wanted)
@@ -91,7 +93,7 @@ class Messages:
 
 class _Queue:
     def __init__(self) -> None:
-        self.turn = CapacityLimiter(1)
+        self.turn = asyncio.Lock()
         self.length = 0
 
 

@@ -6,9 +6,9 @@ import logging
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from anyio import to_thread
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -58,13 +58,13 @@ class Stream(Response):
 
     async def _events(self, feed: Feed) -> AsyncIterator[bytes]:
         yield _RETRY
-        data, place = await to_thread.run_sync(_opening, self._bus, self._after)
+        data, place = await run_in_threadpool(_opening, self._bus, self._after)
         if data:
             yield data
         while not feed.ended:
             number = feed.number_behind(place)
             if number is None:
-                data, place = await to_thread.run_sync(_page, self._bus, place)
+                data, place = await run_in_threadpool(_page, self._bus, place)
                 if data:
                     yield data
                 elif feed.number_behind(place) is None:
