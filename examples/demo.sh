@@ -5,7 +5,8 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(mktemp -d)
 follower=
-trap 'test -z "$follower" || kill "$follower" 2>/dev/null || true; rm -rf "$root"' EXIT
+server=
+trap 'kill $follower $server 2>/dev/null || true; rm -rf "$root"' EXIT
 trap 'exit 130' INT TERM
 
 task=$root/demo/build-release
@@ -39,10 +40,26 @@ run-agent bus read --bus "$bus" --type ANSWER --long
 echo
 echo "$(grep -c '^msg_id: ' "$bus") messages in all."
 
+say "5. A browser would be told of a post like this:  run-agent serve"
+run-agent serve --root "$root" --port 0 >"$root/url" 2>"$root/log" &
+server=$!
+until url=$(sed -n 's/^Serving .* at \(http[^ ]*\) .*/\1/p' "$root/url") && test -n "$url"; do
+    kill -0 "$server" 2>/dev/null || { cat "$root/log" >&2; exit 1; }
+    sleep 0.1
+done
+python3 "$here/listen.py" "$url/api/projects/demo/tasks/build-release/messages/stream" "Shipped." &
+listener=$!
+run-agent bus post --quiet --bus "$bus" --type FACT --body "Shipped." >/dev/null
+wait "$listener"
+kill "$server"
+wait "$server" || true
+server=
+
 say "Try next"
 cat <<'NEXT'
   . .venv/bin/activate
   run-agent bus post --project demo --task mine --type QUESTION --body "Anybody there?"
   run-agent bus read --project demo --task mine --follow       (in another terminal)
   run-agent bus post --help
+  run-agent serve
 NEXT

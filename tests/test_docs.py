@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib.util
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import httpx
 import pytest
 
 from messagebus import Draft, Link, Message, MessageBus, Parent
@@ -298,10 +301,10 @@ CONVERSATION = [
 
 
 def test_demo(execute: Execute, tmp_path: Path) -> None:
-    """With the two agents it starts: "planner.sh" and "builder.sh"."""
+    """With the two agents it starts: "planner.sh" and "builder.sh"; and with "listen.py"."""
     (tmp_path / "tmp").mkdir()
     done = execute("sh", EXAMPLES / "demo.sh", TMPDIR=str(tmp_path / "tmp"))
-    followed, shown, answers = re.split(r"\n[34]\. .*\n", done.stdout)
+    followed, shown, answers, listened = re.split(r"\n[345]\. .*\n", done.stdout)
     said = [match[1] for line in followed.splitlines() if (match := LINE.match(line))]
     assert Counter(said) == Counter(CONVERSATION)
     assert said[-5:] == CONVERSATION[-5:]  # before that, two agents speak at the same time
@@ -310,6 +313,7 @@ def test_demo(execute: Execute, tmp_path: Path) -> None:
     assert bodies == [line.partition(") ")[2] for line in said]
     assert len(re.findall(r"\(ANSWER\) <MSG-\w+ builder re MSG-\w+> ", answers)) == 2
     assert "9 messages in all." in answers
+    assert "] (FACT) Shipped.\n\nTry next" in listened, "with listen.py"
     assert "\x1b" not in done.stdout
     assert list((tmp_path / "tmp").iterdir()) == []
 
@@ -367,6 +371,72 @@ def test_a_ci_step_without_a_bus_runs_as_well(execute: Execute) -> None:
     done = execute("sh", EXAMPLES / "ci-step.sh", "unit", "echo", "tested")
     assert done.stdout == "tested\n"
     assert "MESSAGE_BUS" in done.stderr
+
+
+@pytest.fixture
+def served(environment: dict[str, str], here: Path) -> Iterator[str]:
+    """The URL of a server."""
+    command = ["run-agent", "serve", "--root", here / "runs", "--port", "0"]
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert server.stdout
+    try:
+        yield server.stdout.readline().split()[3]
+    finally:
+        server.terminate()
+        server.communicate(timeout=SECONDS)
+
+
+def test_curl(served: str, environment: dict[str, str], here: Path) -> None:
+    """The example "serve-curl.sh"."""
+    if not shutil.which("curl"):
+        pytest.skip("no curl here")
+    bus = MessageBus(here / "runs/demo/PROJECT-MESSAGE-BUS.md")
+    bus_directory = here / "runs/demo"
+    bus_directory.mkdir(parents=True)
+    for number in range(3):
+        bus.append_message(Draft("FACT", "demo", f"fact {number}"))
+    command = ["sh", EXAMPLES / "serve-curl.sh", served, "demo"]
+    curl = subprocess.Popen(
+        command, env=environment | {"LISTEN": "3"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert curl.stdout
+    bodies = [f'"body": "fact {number}"\n' for number in range(3)] + ['"body": "curl is here"\n']
+    assert [curl.stdout.readline() for _ in bodies] == bodies
+    last = bus.append_message(Draft("FACT", "demo", "the last"))
+    out, err = curl.communicate(timeout=SECONDS)
+    assert (json.loads(out), err) == (last.to_json(), "")
+
+
+def test_mounted_app(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page of "mounted_app.py" is "event-source.html", and what that asks for is there."""
+    monkeypatch.setenv("JRUN_RUNS_DIR", str(here))
+    app = runpy.run_path(str(EXAMPLES / "mounted_app.py"))["app"]
+
+    async def visit() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+            page = (await client.get("/")).text
+            asked = re.search(r'new EventSource\("(.*)/stream"\)', page)
+            assert asked
+            posted = await client.post(f"/{asked[1]}", json={"body": "mounted"})
+            assert posted.status_code == 201
+            [message] = (await client.get(f"/{asked[1]}")).json()["messages"]
+            assert message["body"] == "mounted"
+
+    asyncio.run(visit())
+
+
+def test_systemd_unit(execute: Execute, here: Path) -> None:
+    """The unit "run-agent.service" is one that systemd takes, and the command in it one that we take."""
+    unit = (EXAMPLES / "run-agent.service").read_text()
+    flags = re.search(r"^ExecStart=/usr/local/bin/run-agent serve (.*)", unit, re.MULTILINE)
+    assert flags
+    known = execute("run-agent", "serve", "--help").stdout
+    assert all(flag in known for flag in re.findall(r"--[a-z-]+", flags[1]))
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("no systemd here")
+    (here / "run-agent.service").write_text(unit.replace("/usr/local/bin/run-agent", "/bin/true"))
+    checked = execute("systemd-analyze", "verify", "--man=no", here / "run-agent.service")
+    assert "run-agent.service" not in checked.stderr
 
 
 @pytest.mark.parametrize("name", ["demo.sh", "planner.sh", "builder.sh", "cron-report.sh", "ci-step.sh", "post-commit"])

@@ -1,0 +1,60 @@
+"""Listens to a bus through the server, from anywhere: prints each message as it comes.
+
+Usage: python listen.py URL [LAST]      (ends with the message whose body is LAST)
+
+Standard library only. Resumes after the last message it has seen, so that nothing is missed or
+printed twice when the server is restarted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+
+def events(url: str, last_id: str | None) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Kind, id and data of every event that one connection brings."""
+    request = urllib.request.Request(url, headers={"Last-Event-ID": last_id} if last_id else {})
+    with urllib.request.urlopen(request, timeout=90) as answer:  # three heartbeats
+        fields: dict[str, str] = {}
+        for line in answer:
+            name, _, value = line.decode().rstrip("\n").partition(": ")
+            if name:
+                fields[name] = value
+            elif "event" in fields:
+                yield fields["event"], fields.get("id", ""), json.loads(fields["data"])
+                fields = {}
+
+
+def shown(text: str) -> str:
+    """``text`` so that it cannot drive the terminal, further lines indented."""
+    lines = ("".join(char if char.isprintable() else repr(char)[1:-1] for char in line) for line in text.split("\n"))
+    return "\n    ".join(lines)
+
+
+def main(url: str, last: str | None) -> None:
+    last_id = None
+    while True:
+        try:
+            for kind, msg_id, data in events(url, last_id):
+                if kind == "message":
+                    last_id = msg_id or last_id
+                    print(f"[{data['timestamp']}] ({shown(data['type'])}) {shown(data.get('body', ''))}", flush=True)
+                    if data.get("body") == last:
+                        return
+        except OSError as error:
+            print(f"{error}; again in a second", file=sys.stderr)
+            time.sleep(1)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: listen.py URL [LAST]")
+    try:
+        main(sys.argv[1], sys.argv[2] if len(sys.argv) == 3 else None)
+    except KeyboardInterrupt:
+        sys.exit(130)
