@@ -402,9 +402,9 @@ def test_curl(served: str, environment: dict[str, str], here: Path) -> None:
     assert curl.stdout
     bodies = [f'"body": "fact {number}"\n' for number in range(3)] + ['"body": "curl is here"\n']
     assert [curl.stdout.readline() for _ in bodies] == bodies
-    last = bus.append_message(Draft("FACT", "demo", "the last"))
+    bus.append_message(Draft("FACT", "demo", "the last"))
     out, err = curl.communicate(timeout=SECONDS)
-    assert (json.loads(out), err) == (last.to_json(), "")
+    assert (out.count('"body": "the last"'), err) == (1, ""), "in the list, or else in the stream"
 
 
 def test_mounted_app(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

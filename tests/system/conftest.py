@@ -24,16 +24,17 @@ import messagebus
 from messagebus import Message, MessageBus
 
 WORKER = Path(__file__).with_name("worker.py")
+DISK = Path(__file__).with_name("disk.py")
 LIBRARY = str(Path(messagebus.__file__).parents[1])
 SECONDS = 30.0  # the longest that a test waits for something that should come soon
 
 
 class Worker:
-    """A process that runs one verb of ``worker.py``."""
+    """A process that runs one verb of ``worker.py``, or of another program."""
 
-    def __init__(self, verb: str, options: dict[str, object]) -> None:
+    def __init__(self, verb: str, options: dict[str, object], program: Path = WORKER) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(WORKER), verb, json.dumps(options, default=str)],
+            [sys.executable, str(program), verb, json.dumps(options, default=str)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": LIBRARY},
@@ -78,8 +79,8 @@ def work() -> Iterator[Callable[..., Worker]]:
     """Start workers; they end with the test."""
     workers: list[Worker] = []
 
-    def start(verb: str, **options: object) -> Worker:
-        workers.append(Worker(verb, options))
+    def start(verb: str, *, program: Path = WORKER, **options: object) -> Worker:
+        workers.append(Worker(verb, options, program))
         return workers[-1]
 
     yield start
@@ -89,7 +90,16 @@ def work() -> Iterator[Callable[..., Worker]]:
 
 @pytest.fixture(scope="session")
 def worker_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("system_worker", WORKER)
+    return _load("system_worker", WORKER)
+
+
+@pytest.fixture(scope="session")
+def disk() -> ModuleType:
+    return _load("system_disk", DISK)
+
+
+def _load(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -212,6 +222,12 @@ class Script:
 
     def close(self) -> None:
         pass
+
+
+@pytest.fixture
+def script() -> type[Script]:
+    """A watch that does the next step itself."""
+    return Script
 
 
 @pytest.fixture
