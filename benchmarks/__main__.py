@@ -17,7 +17,7 @@ import time
 import traceback
 from pathlib import Path
 
-from benchmarks import append, commands, follow, memory, read
+from benchmarks import append, commands, follow, memory, read, server
 from benchmarks.bench import Bench, Benchmark
 from benchmarks.table import Row, as_markdown, as_text
 
@@ -38,6 +38,12 @@ BENCHMARKS: dict[str, Benchmark] = {
     "cli-post": commands.post,
     "cli-read": commands.read,
     "cli-discover": commands.discover,
+    "sse-one-bus": server.one_bus,
+    "sse-many-buses": server.many_buses,
+    "sse-memory": server.idle_streams,
+    "http-post": server.posts,
+    "http-list": server.long_lists,
+    "http-event": server.post_to_event,
 }
 
 

@@ -22,8 +22,8 @@ class FileWatch:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._directory, self.name = os.path.split(path)
-        self._subscribed_to: int | None = None  # inode of the directory
+        self._subscribed_to: tuple[str, int] | None = None  # a directory and its inode
+        self.name = ""  # of what is waited for there
         self.woken = threading.Event()
 
     def mark(self) -> Mark:
@@ -46,19 +46,33 @@ class FileWatch:
     def close(self) -> None:
         """Stop watching; the last watch of the process stops the observer."""
         if self._subscribed_to is not None:
+            directory, _ = self._subscribed_to
             self._subscribed_to = None
-            _hub.unsubscribe(self._directory, self)
+            _hub.unsubscribe(directory, self)
 
     def _subscribe(self) -> None:
-        """Ask for events of the directory, as soon as there is one, and again if it is replaced."""
-        try:
-            inode = os.stat(self._directory).st_ino
-        except OSError:
-            inode = None
-        if inode != self._subscribed_to:
+        """Ask for events of the directory, again if it is replaced; of the nearest above it that
+        there is, until it is made."""
+        while (wanted := self._nearest()) and wanted[:2] != self._subscribed_to:
+            directory, inode, name = wanted
             self.close()
-            if inode is not None and _hub.subscribe(self._directory, inode, self):
-                self._subscribed_to = inode
+            self.name = name
+            if not _hub.subscribe(directory, inode, self):
+                return
+            self._subscribed_to = directory, inode  # and look once more: a nearer one may be there now
+
+    def _nearest(self) -> tuple[str, int, str] | None:
+        """The nearest directory on the way to the file, its inode, and the next name on that way."""
+        directory = self._path
+        while True:
+            directory, name = os.path.split(directory)
+            try:
+                return directory, os.stat(directory).st_ino, name
+            except (FileNotFoundError, NotADirectoryError):
+                if not name:
+                    return None
+            except OSError:
+                return None
 
 
 class _Watched(NamedTuple):
@@ -118,6 +132,8 @@ class _Hub:
             events.FileModifiedEvent,
             events.FileMovedEvent,
             events.FileDeletedEvent,
+            events.DirCreatedEvent,  # of one that the file is to be in
+            events.DirMovedEvent,
         ]
         try:
             if self._observer is None:

@@ -7,6 +7,7 @@
     tree       ids to buses: the root, its projects and tasks
     asked      what a request asks for: query parameters and JSON bodies, checked
     messages   listing, posting, projects
+    writing    the posts to a bus, one after another
     feed       one reading of a bus for all its streams
     stream     server-sent events: history, then the feed
     openapi    the description that /openapi.json gives

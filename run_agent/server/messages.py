@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from messagebus import Draft, Message, MessageBus
+from messagebus import Message, MessageBus
 from run_agent.server import asked
 from run_agent.server.asked import MOST_MESSAGES, Listing
-from run_agent.server.problems import too_many
 from run_agent.server.tree import Address, Tree, address
 from run_agent.server.wire import as_json, json_response
-
-_MOST_WAITING = 64  # posts to one bus that may wait for each other
+from run_agent.server.writing import Writer
 
 
 class Messages:
@@ -26,8 +22,8 @@ class Messages:
 
     def __init__(self, tree: Tree, *, largest_body: int) -> None:
         self._tree = tree
+        self._writer = Writer(tree)
         self._largest_body = largest_body
-        self._queues: dict[Address, _Queue] = {}
 
     async def list_v1(self, request: Request) -> Response:
         """Messages after an id, the newest ones kept, of one type if asked for."""
@@ -43,9 +39,7 @@ class Messages:
         to = asked.address_of(request) if request.path_params else None
         at, draft = asked.draft(await asked.posted(request, self._largest_body), to)
         key = request.headers.get("idempotency-key")
-        with self._queued(at) as queue:
-            async with queue.turn:
-                message = await run_in_threadpool(self._append, at, draft, key)
+        message = await self._writer.append(at, draft, key)
         stored = message.to_json()
         return json_response(as_json({name: stored[name] for name in ("msg_id", "timestamp")}), 201)
 
@@ -69,32 +63,6 @@ class Messages:
         messages = _select(self._tree.bus(at), wanted)
         last = {"next": messages[-1].msg_id} if messages else {}
         return as_json({"messages": [message.to_json() for message in messages], **last})
-
-    def _append(self, at: Address, draft: Draft, key: str | None) -> Message:
-        bus = self._tree.bus(at)
-        bus.check_message(draft)  # before a directory is made for it
-        return self._tree.bus_to_post(at).append_message(draft, idempotency_key=key)
-
-    @contextmanager
-    def _queued(self, at: Address) -> Iterator[_Queue]:
-        """A place in the line of a bus: its posts go one after another, so that a bus which somebody
-        holds locked keeps one thread waiting and not all of them."""
-        queue = self._queues.setdefault(at, _Queue())
-        if queue.length >= _MOST_WAITING:
-            raise too_many(f"{_MOST_WAITING} posts are waiting for this bus already")
-        queue.length += 1
-        try:
-            yield queue
-        finally:
-            queue.length -= 1
-            if not queue.length:
-                del self._queues[at]
-
-
-class _Queue:
-    def __init__(self) -> None:
-        self.turn = asyncio.Lock()
-        self.length = 0
 
 
 def _select(bus: MessageBus, wanted: Listing) -> list[Message]:

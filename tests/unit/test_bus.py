@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from messagebus import (
     MessageBus,
     SinceIDNotFoundError,
 )
-from messagebus.files import append, lock
+from messagebus.files import append, lock, watch
 from messagebus.msgid import time_of
 
 FACT = Draft("FACT", "demo", "a fact")
@@ -296,6 +297,27 @@ def test_follow_goes_on_where_its_last_message_was_removed(
         posted.append(bus.append_message(FACT))
         with pytest.warns(GapWarning, match=f"does not hold {posted[2].msg_id} any more"):
             assert next(following) == posted[3]
+
+
+def test_a_directory_that_is_made_wakes_a_follower(tmp_path: Path) -> None:
+    """By its event: in a poll interval of an hour nobody would wait for the poll."""
+    path = tmp_path / "project/task/bus.md"
+    came: Queue[Message] = Queue()
+    stop = threading.Event()
+
+    def follow() -> None:
+        for message in MessageBus(path, poll_interval=3600).follow(stop=stop):
+            came.put(message)
+            return
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    while not watch._hub._directories:
+        assert thread.is_alive()
+    path.parent.mkdir(parents=True)
+    assert MessageBus(path).append_message(FACT) == came.get(timeout=30)
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 def test_follow_ends_by_stop_and_leaves_no_thread(bus: MessageBus) -> None:
