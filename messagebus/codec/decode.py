@@ -133,7 +133,17 @@ class Decoder:
             end = max(self._rest.rfind(b"\n", 0, end), 0)
         text, self._rest = self._rest[:end], self._rest[end:]
         self._rest_at += end
+        self._shorten_last_line()
         return self._one_liners(text, closed=True)
+
+    def _shorten_last_line(self) -> None:
+        """Of a line that goes on and on, and begins nothing, keep no more than whether it is blank."""
+        begin = self._rest.rfind(b"\n") + 1
+        line = self._rest[begin:]
+        if len(line) > _LONG_PREAMBLE and not line.startswith((b"[", b"---")):
+            kept = b"?" if line.strip(b"\r") else b"\r"
+            self._rest = self._rest[:begin] + kept
+            self._rest_at += len(line) - len(kept)
 
     def _one_liners(self, text: bytes, *, closed: bool) -> list[Message]:
         before = self._lines_before
