@@ -19,7 +19,8 @@ RANDOM_BYTES = 10
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O, U
 _SUCCESSOR = dict(pairwise(_ALPHABET))
-_OURS = re.compile(rf"MSG-[0-7][{_ALPHABET}]{{25}}")
+OURS = rf"MSG-[0-7][{_ALPHABET}]{{25}}"
+_OURS = re.compile(OURS)
 _GO = re.compile(r"MSG-(\d{8})-(\d{6})-(\d{9})-PID\d+-\d+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANDOM_BITS = 8 * RANDOM_BYTES
@@ -68,6 +69,18 @@ def order(msg_id: str) -> Order | None:
     """A key that sorts ids by the time they hold, then as text; None where they hold none."""
     ms = time_of(msg_id)
     return None if ms is None else (ms, msg_id)
+
+
+def is_ours(msg_id: str) -> bool:
+    """Was it made here, and not by another program or a person?"""
+    return _OURS.fullmatch(msg_id) is not None
+
+
+def later(one: str | None, two: str | None) -> str | None:
+    """The later of two ids; one that holds no time is before all that do."""
+    if one is None or two is None:
+        return one or two
+    return max(one, two, key=lambda msg_id: order(msg_id) or (0, ""))
 
 
 @lru_cache(maxsize=1)

@@ -101,9 +101,9 @@ def _check_links(draft: Draft) -> None:
             raise InvalidMessageError("links: url is empty")
 
 
-def _check_id(msg_id: object) -> None:
+def _check_id(msg_id: str) -> None:
     _check_header_value("parents: msg_id", msg_id)
-    if not msg_id or msg_id != "".join(str(msg_id).split()):
+    if not msg_id or msg_id != "".join(msg_id.split()):
         raise InvalidMessageError(f"parents: {msg_id!r} is no message id: it is empty or holds white space")
 
 

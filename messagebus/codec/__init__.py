@@ -31,17 +31,27 @@ if TYPE_CHECKING:
     from messagebus.codec.decode import Decoder
     from messagebus.codec.encode import encode, encode_rest, encode_stamped
     from messagebus.codec.framing import BOM, MAX_HEADER
-    from messagebus.codec.heal import Seam, find_seam
+    from messagebus.codec.heal import Seam, find_seam, last_of_ours
 
 # Imported when first used: who reads does not need what writes.
 _HOMES = {
     "Decoder": "decode",
     **dict.fromkeys(("encode", "encode_rest", "encode_stamped"), "encode"),
     **dict.fromkeys(("BOM", "MAX_HEADER"), "framing"),
-    **dict.fromkeys(("Seam", "find_seam"), "heal"),
+    **dict.fromkeys(("Seam", "find_seam", "last_of_ours"), "heal"),
 }
 
-__all__ = ["BOM", "MAX_HEADER", "Decoder", "Seam", "encode", "encode_rest", "encode_stamped", "find_seam"]
+__all__ = [
+    "BOM",
+    "MAX_HEADER",
+    "Decoder",
+    "Seam",
+    "encode",
+    "encode_rest",
+    "encode_stamped",
+    "find_seam",
+    "last_of_ours",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -6,9 +6,11 @@ import re
 from typing import NamedTuple
 
 from messagebus.codec.framing import BOM, MAX_HEADER, PLAIN_START, UNFINISHED_START, header_end, id_of, is_crlf
+from messagebus.msgid import OURS
 
 _ID_KEY = b"\nmsg_id:"
 _START_AT_END = re.compile(rb"\n\r*\n---\r*\nmsg_id:\Z")
+_RECORD_OF_OURS = re.compile(rb"\n\r?\n---\r?\nmsg_id: (%b)\r?\n" % OURS.encode())
 _LONGEST_START = 64  # bytes: nobody writes more CRs than that
 _HEADER_LINE = re.compile(rb"[A-Za-z_]+:(?: .*)?| +\S.*|- .*")
 
@@ -39,6 +41,13 @@ def find_seam(data: bytes, *, whole_file: bool) -> Seam:
     keep = max(end - len(text) + len(data), bom)
     glue = b"" if keep == bom else b"\n" if text[end - 1 : end] == b"\n" else b"\n\n"
     return Seam(_last_id(text[:end]), keep, glue)
+
+
+def last_of_ours(data: bytes) -> str | None:
+    """The last id of ours among the records that start in ``data``: where the last record is foreign,
+    its id may be of any time, and ours must increase behind it as they did in front."""
+    ids = _RECORD_OF_OURS.findall(b"\n\n" + data)
+    return ids[-1].decode() if ids else None
 
 
 def _end_to_keep(text: bytes) -> int:

@@ -26,7 +26,7 @@ from messagebus.files.keys import KeyFinder
 from messagebus.files.read import Reader
 from messagebus.files.search import starts_backwards
 from messagebus.message import KEY_MEMORY_MS, Draft, Message, answer_again, format_time, in_utc, message_from
-from messagebus.msgid import next_msg_id, order
+from messagebus.msgid import is_ours, later, next_msg_id
 
 if TYPE_CHECKING:
     from messagebus.files import Policy
@@ -235,10 +235,21 @@ class Appender:
         if left and left.st_ino == status.st_ino and self._end < size:
             seam = _seam_behind(self._fd, self._end - 1, size)  # from the end of our last line
             if seam.last_id:
-                return seam
+                return self._behind_ours(seam)
         seam = _seam_behind(self._fd, 0, size)
-        last_id = seam.last_id or _last_archived_id(self._path)
-        return seam._replace(last_id=_later(last_id, self._last_id))
+        return self._behind_ours(seam._replace(last_id=seam.last_id or _last_archived_id(self._path)))
+
+    def _behind_ours(self, seam: codec.Seam) -> codec.Seam:
+        """Ours increase, too, where a foreign record, whose clock may be any, stands between; and where
+        our last was deleted since: its successor must not be it again, as somebody may stand there."""
+        last_id = seam.last_id
+        if last_id and is_ours(last_id):
+            if last_id > (self._last_id or ""):
+                return seam  # as ever
+        elif last_id:
+            low = max(seam.keep - _WINDOW, 0)
+            last_id = later(last_id, codec.last_of_ours(os.pread(self._fd, seam.keep - low, low)))
+        return seam._replace(last_id=later(last_id, self._last_id))
 
     def _make_durable(self, fd: int, messages: list[Message]) -> None:
         """Flush after unlocking: writers that wait for the lock then share one flush."""
@@ -278,14 +289,6 @@ def _flush_directory(path: str) -> None:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _later(last_id: str | None, ours: str | None) -> str | None:
-    """The later of the log's last id and the last we made, which may have been deleted since: its
-    successor must not be it again, as somebody may stand there."""
-    if ours is None or last_id is None:
-        return last_id or ours
-    return max(last_id, ours, key=lambda msg_id: order(msg_id) or (0, ""))
 
 
 def _seam_behind(fd: int, start: int, size: int) -> codec.Seam:
