@@ -45,7 +45,7 @@ OWNERS = {
     "watchdog": "messagebus/files/watch.py",
     "yaml": "messagebus/header.py",
 }
-OF_THE_PROGRAM = {"click", "starlette", "uvicorn", "sse_starlette", "mcp", "nats"}
+OF_THE_PROGRAM = {"click", "starlette", "uvicorn", "sse_starlette", "anyio", "h11", "mcp", "nats"}
 
 
 def name_of(path: Path) -> str:
