@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Generator
 from contextlib import closing
+from itertools import islice
 
 from messagebus.backend import Backend
 from messagebus.errors import GapWarning, SinceIDNotFoundError
@@ -19,6 +20,7 @@ from messagebus.message import Message
 from messagebus.msgid import order
 
 _MEMORY = 256  # messages: an edit that takes away more is answered by the order of the ids
+_SAMPLES = 512  # ids, of all messages given: by them a log is known again
 
 
 class Place:
@@ -29,9 +31,12 @@ class Place:
         self._on_gap = on_gap
         self._last_id = self._newest = since_id  # it reads behind the one, and came as far as the other
         self._lost: SinceIDNotFoundError | None = None
+        self._given = 0
+        self._samples: list[str] = [] if since_id is None else [since_id]
+        self._stride = 1  # every so many messages one is kept as a sample
         self._recent: deque[str] = deque([] if since_id is None else [since_id], _MEMORY)
         with closing(backend.read()) as messages:
-            self._first_id = next((message.msg_id for message in messages), None)
+            self._samples += [message.msg_id for message in islice(messages, 1)]
         self._given_before: Collection[str] = ()
 
     def read_on(self) -> Generator[Message, None, None]:
@@ -60,8 +65,17 @@ class Place:
         self._lost, self._given_before = None, ()
         self._newest = message.msg_id
         self._recent.append(message.msg_id)
-        self._first_id = self._first_id or message.msg_id
+        self._sample(message.msg_id)
         return True
+
+    def _sample(self, msg_id: str) -> None:
+        """Remember one in ``_stride`` messages, and of too many every other."""
+        if self._given % self._stride == 0:
+            self._samples.append(msg_id)
+        self._given += 1
+        if len(self._samples) > _SAMPLES:
+            del self._samples[1::2]
+            self._stride *= 2
 
     def _tell_gap(self, lost: SinceIDNotFoundError) -> None:
         if self._newest is None or self._backend.get(self._newest):
@@ -74,11 +88,11 @@ class Place:
 
     def _not_seen_yet(self) -> Generator[Message, None, None]:
         """What lies behind the newest message that was given and is still there. Where there is none:
-        everything, if the log begins with another message than it did; else what is later by its id."""
-        recent = frozenset(self._recent)
-        first = left = None
+        everything, if the log holds no message that is remembered; else what is later by its id."""
+        recent, samples = frozenset(self._recent), frozenset(self._samples)
+        left, is_other_log = None, True
         for message in self._backend.read():
-            first = first or message.msg_id
+            is_other_log = is_other_log and message.msg_id not in samples
             if message.msg_id in recent:
                 left = message.msg_id
         if left is not None:
@@ -86,7 +100,6 @@ class Place:
             self._given_before = recent
             yield from self._backend.read(left)
             return
-        is_other_log = first is not None and first != self._first_id
         bound = order(self._newest or "")
         for message in self._backend.read():
             here = order(message.msg_id)

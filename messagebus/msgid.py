@@ -24,8 +24,9 @@ _OURS = re.compile(OURS)
 _GO = re.compile(r"MSG-(\d{8})-(\d{6})-(\d{9})-PID\d+-\d+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANDOM_BITS = 8 * RANDOM_BYTES
+_FRESH = 8  # characters at the end that are made anew in each id, as hexadecimal digits
 
-_LAST = "MSG-7" + 25 * "Z"
+_LAST = "MSG-7" + 17 * "Z"  # and whatever comes behind it
 
 Order = tuple[int, str]
 
@@ -34,14 +35,14 @@ def next_msg_id(after: str | None, now_ms: int, randomness: Callable[[int], byte
     """The id that follows ``after`` (the log's last, or None), at ``now_ms`` since 1970.
 
     Strictly greater than ``after`` in ``order``: behind one of ours from this millisecond or
-    a later one it is that id plus one; behind a foreign id it lies a millisecond later at
-    least. ``randomness(n)`` gives n random bytes.
+    a later one it is that id, its last 8 characters made anew and the others plus one; behind a foreign
+    id it lies a millisecond later at least. ``randomness(n)`` gives n random bytes.
     """
-    if after is not None and after != _LAST:  # nothing follows the last: whoever wrote it was no clock
+    if after is not None and not after.startswith(_LAST):  # nothing follows the last: whoever wrote it was no clock
         if not _OURS.fullmatch(after):
             now_ms = max(now_ms, (time_of(after) or 0) + 1)
         elif after[4:14] >= _time_text(now_ms):  # the alphabet is in the order of ASCII
-            return _plus_one(after)
+            return _successor(after, randomness)
     return _encode((now_ms << _RANDOM_BITS) | int.from_bytes(randomness(RANDOM_BYTES), "big"))
 
 
@@ -89,11 +90,13 @@ def _time_text(ms: int) -> str:
     return "".join(_ALPHABET[ms >> shift & 31] for shift in range(45, -1, -5))
 
 
-def _plus_one(msg_id: str) -> str:
-    last = _SUCCESSOR.get(msg_id[-1])
+def _successor(msg_id: str, randomness: Callable[[int], bytes]) -> str:
+    """A later id, and not the same each time: that one may have been given, and its message removed."""
+    head, tail = msg_id[:-_FRESH], randomness(_FRESH // 2).hex().upper()
+    last = _SUCCESSOR.get(head[-1])
     if last is not None:  # 31 of 32 times: no need to go through the number
-        return msg_id[:-1] + last
-    return _encode(_decode(msg_id) + 1)
+        return head[:-1] + last + tail
+    return _encode(_decode(head + "Z" * _FRESH) + 1)[:-_FRESH] + tail
 
 
 def _encode(number: int) -> str:

@@ -26,10 +26,8 @@ def tally(request: pytest.FixtureRequest) -> Callable[..., None]:
     return count
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the table where the long tests ran (``make soak``)."""
-    if "soak" not in config.option.markexpr.split():
-        return
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the table; of the long tests, too, where they ran (``make soak``)."""
     totals: dict[str, list[int]] = {}
     for what, *counts in _counted(terminalreporter):
         totals[what] = [a + b for a, b in zip(totals.get(what, [0] * len(_COLUMNS)), counts, strict=True)]

@@ -31,10 +31,10 @@ _SCOPE = frozenset(SCOPE)
 _LONGEST_PLAIN = MAX_HEADER - OTHER_FIELDS
 _LONG_PREAMBLE = 1024 * 1024  # bytes
 _LINES_OF_A_START = 3
-_LENGTH = re.compile(r"[0-9]{1,12}")
+LENGTH = re.compile(r"[0-9]{1,12}")
 
 
-class _Then(Enum):
+class Then(Enum):
     """What comes behind the bytes of a record."""
 
     A_RECORD = auto()
@@ -60,6 +60,7 @@ class Decoder:
         self._rest_at = offset - 2
         self._in_preamble = True
         self._lines_before = 0  # of the preamble, read already
+        self._unwritten = False  # a block of it; what follows belongs to nobody
         self._bom_may_come = offset == 0
 
     @property
@@ -81,13 +82,13 @@ class Decoder:
         at = self._rest_at + len(pieces[0])
         last = marks.pop()
         for mark, piece in zip(marks, pieces[1:-1], strict=True):
-            message = _read_plain(piece) if mark == PLAIN_START else None
+            message = read_plain(piece) if mark == PLAIN_START else None
             if message is not None:
                 messages.append(message)
                 self.place = at + 2
                 if self._stored is not None:
                     self._stored.append(mark[2:] + piece + b"\n")
-            elif found := _read(mark, piece, _Then.A_RECORD)[0]:
+            elif found := read_record(mark, piece, Then.A_RECORD)[0]:
                 messages += self._give(found)
                 self.place = at + lead(mark)
             at += len(mark) + len(piece)
@@ -106,8 +107,8 @@ class Decoder:
             self._stored.clear()
         if not records:
             return self._preamble(piece, closed=closed)
-        then = _Then.NOTHING if closed else _Then.PERHAPS_MORE
-        found, self.unfinished = _read(marks[0], records[0], then)
+        then = Then.NOTHING if closed else Then.PERHAPS_MORE
+        found, self.unfinished = read_record(marks[0], records[0], then)
         if found:
             self.place = self._rest_at + len(piece) + lead(marks[0])
         return self._give(found)
@@ -141,14 +142,20 @@ class Decoder:
         begin = self._rest.rfind(b"\n") + 1
         line = self._rest[begin:]
         if len(line) > _LONG_PREAMBLE and not line.startswith((b"[", b"---")):
-            kept = b"?" if line.strip(b"\r") else b"\r"
+            kept = b"\0" if b"\0" in line else b"?" if line.strip(b"\r") else b"\r"
             self._rest = self._rest[:begin] + kept
             self._rest_at += len(line) - len(kept)
 
     def _one_liners(self, text: bytes, *, closed: bool) -> list[Message]:
         before = self._lines_before
-        found, _, self.unfinished = one_liners(text, lambda line, _: preamble_id(before + line), closed=closed)
         self._lines_before += text.count(b"\n")
+        if self._unwritten:
+            return []
+        if (unwritten := text.find(b"\0")) >= 0:
+            # A crash left it unwritten, and what follows may be the body of a record that lost its header.
+            self._unwritten = True
+            text, closed = text[: text.rfind(b"\n", 0, unwritten) + 1], True
+        found, _, self.unfinished = one_liners(text, lambda line, _: preamble_id(before + line), closed=closed)
         return self._give(found)
 
     def _drop_bom(self) -> bool:
@@ -163,7 +170,7 @@ class Decoder:
         return True
 
 
-def _read_plain(piece: bytes) -> Message | None:
+def read_plain(piece: bytes) -> Message | None:
     """A whole record as ``encode`` writes it, the fast way; None where it is any other."""
     head, _, body = piece.partition(b"\n---\n")
     head, _, length = head.rpartition(b"\ncontent_length: ")
@@ -196,7 +203,7 @@ def _plain_scope(lines: bytes) -> tuple[str, str, str, str, str]:
     return kind or "INFO", project_id, task_id, run_id, issue_id
 
 
-def _read(mark: bytes, piece: bytes, then: _Then) -> tuple[list[Found], bool]:
+def read_record(mark: bytes, piece: bytes, then: Then) -> tuple[list[Found], bool]:
     """The messages of one record, given its start and the rest; True where some is kept back.
 
     A record that cannot be read gives none, and spoils no other.
@@ -204,7 +211,7 @@ def _read(mark: bytes, piece: bytes, then: _Then) -> tuple[list[Found], bool]:
     text = piece.replace(b"\r\n", b"\n") if is_crlf(mark) else piece
     end = header_end(text)
     if not end:
-        return [], then is _Then.PERHAPS_MORE
+        return [], then is Then.PERHAPS_MORE
     try:
         fields = header.parse("msg_id:" + text[: end.start()].decode("utf-8", "replace"))
         message = from_fields(fields)
@@ -214,29 +221,30 @@ def _read(mark: bytes, piece: bytes, then: _Then) -> tuple[list[Found], bool]:
         return [], False  # quoted, or no UTF-8: whoever looks for a cursor looks for these bytes
     head, region = text[: end.end()], text[end.end() :]
     start = mark.lstrip(b"\r\n")
-    line_end = b"" if piece.endswith(b"\n") and then is not _Then.A_RECORD else b"\n"
+    line_end = b"" if piece.endswith(b"\n") and then is not Then.A_RECORD else b"\n"
     stored = start + piece + line_end
     length = fields.get("content_length")
     if length is None:
-        unfinished = then is _Then.PERHAPS_MORE and not region.endswith(b"\n")
+        unfinished = then is Then.PERHAPS_MORE and not region.endswith(b"\n")
         return ([], True) if unfinished else ([(_with_body(message, region, None), stored)], False)
-    if not _LENGTH.fullmatch(str(length)):
+    if not LENGTH.fullmatch(str(length)):
         return [(_with_body(message, unescape(region), False), stored)], False
     length = int(length)
     whole = _without_unwritten(region, length, then)
-    found, unfinished = _with_length(message, start + head, whole, length, closed=then is not _Then.PERHAPS_MORE)
+    found, unfinished = _with_length(message, start + head, whole, length, closed=then is not Then.PERHAPS_MORE)
     if len(found) == 1 and whole == region:
         found = [(found[0][0], stored)]
-    return found, unfinished or (then is _Then.PERHAPS_MORE and whole != region)
+    return found, unfinished or (then is Then.PERHAPS_MORE and whole != region)
 
 
-def _without_unwritten(region: bytes, length: int, then: _Then) -> bytes:
+def _without_unwritten(region: bytes, length: int, then: Then) -> bytes:
     """What stands behind a header, without what a crash left of the next record below its body:
     blocks of NUL and whatever follows them, and the first bytes of a start."""
-    unwritten = region.find(b"\0", length)
-    if unwritten >= 0:
-        region = region[:unwritten]
-    elif then is _Then.A_RECORD:
+    unwritten = region.find(b"\0")
+    if unwritten >= 0:  # in the body: what stands below may be that of a record that lost its header
+        end = max(unwritten, length)
+        region = region[:end] if region[end:].strip(b"\r\n") else region
+    elif then is Then.A_RECORD:
         return region
     next_start = UNFINISHED_START.search(region, length)
     return region[: next_start.start() + 1] if next_start else region

@@ -13,7 +13,7 @@ BOM = b"\xef\xbb\xbf"
 
 PLAIN_START = b"\n\n---\nmsg_id:"
 START = re.compile(rb"\n\r*\n---(\r*)\nmsg_id:")
-_HEADER_END = re.compile(rb"\n---\r*(?:\n|\Z)")
+_HEADER_END = re.compile(rb"\n---\r*(?:\n|\Z|(?=\0))")  # NUL: a crash left what follows unwritten
 # What a crash, or a look between two pages of a write, leaves of the next record's start.
 UNFINISHED_START = re.compile(rb"\n\r*\n(?:--?|---\r*(?:\n(?:m(?:s(?:g(?:_(?:i(?:d)?)?)?)?)?)?)?)\Z")
 
@@ -24,14 +24,15 @@ _ESCAPED = re.compile(rb"^\\(\\*---\r*)$", re.MULTILINE)
 def header_end(record: bytes) -> re.Match[bytes] | None:
     """The line that closes the header, in a record from behind its ``msg_id:`` on."""
     match = _HEADER_END.search(record, 0, MAX_HEADER)
-    if match and match.end() < len(record) and not match[0].endswith(b"\n"):
+    if match and match.end() == MAX_HEADER < len(record) and not match[0].endswith(b"\n"):
         return None  # the limit cut the line short
     return match
 
 
 def id_of(record: bytes) -> str:
-    """The id of such a record: all of its first line."""
-    return id_line(record).decode("utf-8", "replace")
+    """The id of such a record: all of its first line; empty where a crash left a block of it unwritten."""
+    line = id_line(record)
+    return "" if b"\0" in line else line.decode("utf-8", "replace")
 
 
 def id_line(record: bytes) -> bytes:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _WINDOW = 64 * 1024  # bytes of the end of a file looked over at first
 _LONGEST_LEAD = 64  # bytes that the blank line before a record may take
 
+_RANDOM_PAGE = 256  # bytes
 _YIELDS_BEFORE_FLUSH = 10
 _flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
@@ -64,6 +65,7 @@ class Appender:
         self._end = 0  # and where our last record ended
         self._flushed_directory_of = 0  # an inode
         self._keys = KeyFinder(self._path)
+        self._randomness = b""  # a child that forked must not draw what its parent draws
 
     def append(self, drafts: Sequence[Draft], idempotency_key: str | None = None) -> list[Message]:
         """Store ``drafts``, all or none. Raises LockTimeoutError, DurabilityError,
@@ -202,11 +204,11 @@ class Appender:
         else:
             last_id, keep, glue = self._seam(status)
         if keep < size:
-            os.ftruncate(self._fd, keep)
+            self._cut(keep)
         stamp = format_time(now)
         records, messages = [], []
         for draft, ts, rest in prepared:
-            last_id = next_msg_id(last_id, now_ms, os.urandom)
+            last_id = next_msg_id(last_id, now_ms, self._random_bytes)
             message = message_from(draft, last_id, ts or now)
             if message.issue_id != draft.issue_id:  # an ISSUE, which has its own id in its header
                 rest = codec.encode_rest(message)  # noqa: PLW2901 - only now it can be known
@@ -217,17 +219,30 @@ class Appender:
         self._left, self._last_id, self._end = self._status(), last_id, keep + len(data)
         return messages
 
+    def _random_bytes(self, n: int) -> bytes:
+        """``os.urandom``, fetched a page at a time: a call costs as much as all the rest of an id."""
+        if len(self._randomness) < n:
+            self._randomness = os.urandom(_RANDOM_PAGE)
+        taken, self._randomness = self._randomness[:n], self._randomness[n:]
+        return taken
+
     def _write_all(self, data: bytes, size: int) -> None:
         """One write; what is not written whole is taken back."""
         try:
             written = os.write(self._fd, data)
         except OSError:
-            os.ftruncate(self._fd, size)
+            self._cut(size)
             raise
         if written < len(data):
-            os.ftruncate(self._fd, size)
+            self._cut(size)
             reason = f"only {written:,} of {len(data):,} bytes could be written, and were taken back"
             raise OSError(errno.ENOSPC, reason, self._path)
+
+    def _cut(self, size: int) -> None:
+        """Truncate the file, for good: after a loss of power, a block of what was cut off could stand in
+        the middle of what was written in its place, and together they could pass for a whole record."""
+        os.ftruncate(self._fd, size)
+        _flush(self._fd)
 
     def _seam(self, status: os.stat_result) -> codec.Seam:
         """How the next record joins the file; reads only what others wrote since last time."""

@@ -22,6 +22,7 @@ _CHUNK = 1024 * 1024  # bytes
 # The start of a record, or a line that holds a key: one sweep over the text meets both.
 _START_OR_KEY = re.compile(rb"(\n\r*\n)---\r*(?=\nmsg_id:)|\n +%b:([^\r\n]*)\r*(?=\n)" % IDEMPOTENCY_KEY.encode())
 _FINGERPRINT = 256  # bytes
+_MANY = 10_000
 
 
 class KeyFinder:
@@ -31,25 +32,41 @@ class KeyFinder:
         self._path = path
         self._searched: dict[int, tuple[int, bytes]] = {}  # of each inode: how far, and what stood there
         self._seen: dict[str, set[tuple[int, int]]] = {}  # of each key: inode and offset
+        self._many = _MANY  # keys, from which on the old ones are forgotten
 
     def find(self, key: str, not_before_ms: int) -> Message | None:
         """The message stored with ``key`` at ``not_before_ms`` since 1970 or later."""
         log = Log(self._path)
+        oldest: dict[int, int] = {}  # in each segment, where what is young enough begins
         try:
             for position in reversed(range(len(log))):
                 with log.segment(position) as segment:
                     if segment is None:
                         continue
-                    found, reached_back = self._find_in(segment, key, not_before_ms)
+                    oldest[segment.inode] = first_since(segment, not_before_ms)
+                    found = self._find_in(segment, key, not_before_ms, oldest[segment.inode])
+                    reached_back = oldest[segment.inode] > segment.start
                 if found or reached_back:
                     return found
         finally:
             log.close()
+            self._forget(oldest)
         return None
 
-    def _find_in(self, segment: Segment, key: str, not_before_ms: int) -> tuple[Message | None, bool]:
-        """The message, and whether all older segments are too old."""
-        oldest = first_since(segment, not_before_ms)
+    def _forget(self, oldest: dict[int, int]) -> None:
+        """Drop keys that are too old, or in files that were not looked at: those are searched again."""
+        if len(self._seen) <= self._many:
+            return
+        for key, places in list(self._seen.items()):
+            young = {(inode, at) for inode, at in places if at >= oldest.get(inode, at + 1)}
+            if young:
+                self._seen[key] = young
+            else:
+                del self._seen[key]
+        self._searched = {inode: to for inode, to in self._searched.items() if inode in oldest}
+        self._many = max(_MANY, 2 * len(self._seen))
+
+    def _find_in(self, segment: Segment, key: str, not_before_ms: int, oldest: int) -> Message | None:
         searched, ending = self._searched.get(segment.inode, (0, b""))
         if _ending(segment, searched) != ending:  # edited: nothing seen there holds any more
             searched = 0
@@ -59,8 +76,8 @@ class KeyFinder:
         for inode, offset in self._seen.get(key, ()):
             message = _message_at(segment, offset) if inode == segment.inode else None
             if message and _stands_for(message, key, not_before_ms):
-                return message, True
-        return None, oldest > segment.start
+                return message
+        return None
 
 
 def _unquoted(written: bytes) -> str:

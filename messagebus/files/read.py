@@ -7,6 +7,7 @@ any other id is looked up (``search.py``). (SPEC.md, "Reading".)
 from __future__ import annotations
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -15,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from messagebus.codec import Decoder
 from messagebus.codec.oneline import is_preamble_id, record_of
-from messagebus.errors import SinceIDNotFoundError
+from messagebus.errors import GapWarning, SinceIDNotFoundError
 from messagebus.files.search import id_at, search, start_of_last
 from messagebus.files.segments import Log, Segment
 from messagebus.message import Message
@@ -182,6 +183,7 @@ def _decoded(decoder: Decoder, segment: Segment, offset: int) -> Iterator[list[M
         # A record longer than a chunk is fetched in growing strides, not copied again and again.
         data = os.pread(segment.fd, min(max(chunk, decoder.waiting), segment.size - offset), offset)
         if not data:
+            warnings.warn(f"the log was cut while it was read, at byte {offset:,}", GapWarning, stacklevel=2)
             break
         offset += len(data)
         chunk = min(2 * chunk, _CHUNK)

@@ -22,7 +22,8 @@ _PROBE = 2 * 1024  # bytes read to find the first record behind a point
 _LONGEST_START = 512  # bytes that a record's start and id line may take (a foreign id may be longer)
 
 _START = re.compile(rb"\n\r*\n---\r*\nmsg_id:([^\n]*)")
-_START_WITH_ID = rb"\n\r*\n---\r*\nmsg_id:[ \t]*%b[ \t\r]*(\n|\Z)"
+_START_BEFORE_ID = re.compile(rb"\n\r*\n---\r*\nmsg_id:[ \t]*\Z")
+_BEHIND_ID = re.compile(rb"[ \t\r]*(\n|\Z)")
 
 
 def search(log: Log, msg_id: str) -> tuple[int, int] | None:
@@ -110,9 +111,8 @@ def _first_record(segment: Segment, start: int, end: int) -> tuple[int, str] | N
 def _scan(segment: Segment, msg_id: str, low: int, high: int) -> int | None:
     """The offset of the record ``msg_id`` that starts in these bytes, by looking at all."""
     needle = msg_id.encode("utf-8", "surrogatepass")  # a lone surrogate is in no file
-    if not needle:
+    if not needle or needle != needle.strip(b" \t\r\n"):  # nor is such an id
         return None
-    wanted = re.compile(_START_WITH_ID % re.escape(needle))
     overlap = _LONGEST_START + len(needle)
     text = _line_ends_before(segment, low)
     offset = low - len(text)
@@ -122,12 +122,24 @@ def _scan(segment: Segment, msg_id: str, low: int, high: int) -> int | None:
         if not data:
             break
         text += data
-        match = wanted.search(text) if needle in text else None
-        if match and (match[1] or offset + len(text) >= segment.size):  # else the id may go on
-            return offset + text.index(b"---", match.start())
+        for start, at_the_end in _starts_with_id(text, needle):
+            if not at_the_end or offset + len(text) >= segment.size:  # else the id may go on
+                return offset + start
         offset += max(len(text) - overlap, 0)
         text = text[-overlap:]
     return None
+
+
+def _starts_with_id(text: bytes, needle: bytes) -> Iterator[tuple[int, bool]]:
+    """Where records with this id start, and whether the text ends there. (A pattern made for the id
+    would take longer than the search, and drive those of others out of the cache of ``re``.)"""
+    at = text.find(needle)
+    while at >= 0:
+        start = _START_BEFORE_ID.search(text, max(at - _LONGEST_START, 0), at)
+        behind = _BEHIND_ID.match(text, at + len(needle))
+        if start and behind:
+            yield text.index(b"---", start.start()), not behind[1]
+        at = text.find(needle, at + 1)
 
 
 def _line_ends_before(segment: Segment, offset: int) -> bytes:

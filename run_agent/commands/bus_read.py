@@ -103,7 +103,15 @@ class _Reading:
         """Show each new message as it comes."""
         if not os.path.lexists(self._path):
             output.complain(f"Waiting for {self._path}, which does not exist yet.")
-        for message in self._bus.follow(self._last_id, stop=output.reader_gone()):
+        stop = output.reader_gone()
+        try:
+            self._show_coming(self._bus.follow(self._last_id, stop=stop))
+        except SinceIDNotFoundError as error:  # removed since it was shown
+            output.complain(f"{error} Showing all messages.")
+            self._show_coming(self._bus.follow(stop=stop))
+
+    def _show_coming(self, messages: Iterable[Message]) -> None:
+        for message in messages:
             if self._wanted(message):
                 self._show(message, self._bus.get_stored(message.msg_id) if self._given["raw"] else b"")
                 output.flush()

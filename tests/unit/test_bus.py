@@ -165,7 +165,7 @@ def test_ids_go_on_behind_an_archive_from_the_future(path: Path) -> None:
     future = "MSG-6" + "0" * 25
     Path(f"{path}.20261121-031415.archived").write_text(f"---\nmsg_id: {future}\n---\nx\n")
     first = MessageBus(path).append_message(FACT)
-    assert first.msg_id == "MSG-6" + "0" * 24 + "1"
+    assert first.msg_id.startswith("MSG-6" + "0" * 16 + "1")
 
 
 def test_ids_go_on_behind_a_clock_that_steps_back(bus: MessageBus, monkeypatch: pytest.MonkeyPatch) -> None:

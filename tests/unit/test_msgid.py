@@ -53,22 +53,26 @@ def test_an_id_is_the_ulid_that_python_ulid_makes(ms: int, randomness: bytes) ->
 
 @settings(max_examples=200)
 @given(OURS.filter(lambda text: not text.endswith("Z" * 16)))
-def test_behind_a_later_id_comes_that_id_plus_one(after: str) -> None:
-    plus_one = int.from_bytes(ULID.from_str(after[4:]).bytes, "big") + 1
-    assert made(after, 0) == f"MSG-{ULID(plus_one.to_bytes(16, 'big'))}"
+def test_behind_a_later_id_come_its_first_characters_plus_one_and_fresh_ones(after: str) -> None:
+    """Not that id plus one: its message may have been given, and removed since."""
+    head = int.from_bytes(ULID.from_str(after[4:]).bytes, "big") >> 40
+    plus_one = str(ULID((head + 1 << 40).to_bytes(16, "big")))
+    new = made(after, 0, b"\x01\x23\xab\xcd")
+    assert new == f"MSG-{plus_one[:-8]}0123ABCD"
+    assert new > after
 
 
 @pytest.mark.parametrize(
     ("after", "new"),
     [
-        ("MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9Z9", "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"),
-        ("MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZH", "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZJ"),
-        ("MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZZ", "MSG-01KAJ3M2Q8Z0V4T5R6W7X8YA00"),
-        ("MSG-01KAJ3M2Q8ZZZZZZZZZZZZZZZZ", "MSG-01KAJ3M2Q90000000000000000"),
+        ("MSG-01KAJ3M2Q8Z0V4T5R9W7X8Y9Z9", "MSG-01KAJ3M2Q8Z0V4T5RA0123ABCD"),
+        ("MSG-01KAJ3M2Q8Z0V4T5RHW7X8Y9ZZ", "MSG-01KAJ3M2Q8Z0V4T5RJ0123ABCD"),
+        ("MSG-01KAJ3M2Q8Z0V4T5ZZW7X8Y9ZZ", "MSG-01KAJ3M2Q8Z0V4T6000123ABCD"),
+        ("MSG-01KAJ3M2Q8ZZZZZZZZZZZZZZZZ", "MSG-01KAJ3M2Q9000000000123ABCD"),
     ],
 )
 def test_the_carry(after: str, new: str) -> None:
-    assert made(after, 0) == new
+    assert made(after, 0, b"\x01\x23\xab\xcd") == new
     assert new > after
 
 
