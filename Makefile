@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs bench bench-smoke soak clean
+.PHONY: help setup demo test lint docs bench bench-smoke soak fuzz clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ lint: $(READY)  ## Style, types and import rules
 
 soak: $(READY)  ## The long tests: more writers, more messages, more crashes
 	@$(BIN)/python -m pytest -q -m soak --timeout 3600
+
+fuzz: $(READY)  ## Look for inputs that break the format, FUZZ_SECONDS (60) long
+	@echo "==> Installing atheris"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[fuzz]'
+	@$(BIN)/python tests/fuzz/run.py
 
 bench: $(READY)  ## Speed and memory beside the peers, as ratios (minutes)
 	@$(BIN)/python -m benchmarks

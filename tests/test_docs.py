@@ -277,6 +277,17 @@ def test_every_variable_is_documented() -> None:
         assert f"`{variable}`" in CLI.read_text() or f"`{variable}=" in CLI.read_text(), variable
 
 
+def test_every_promise_has_its_tests() -> None:
+    page = (HOME / "docs/guarantees.md").read_text()
+    promised = re.findall(r"^(\d+)\. ", SPEC[SPEC.index("## 15.") :], re.MULTILINE)
+    assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == promised
+    files = {path.name: path.read_text() for path in (HOME / "tests").rglob("test_*.py")}
+    for row in re.findall(r"^\| \d+ \|.*", page, re.MULTILINE):
+        assert set(re.findall(r"test_\w+\.py", row)) <= files.keys()
+        for name in re.findall(r"`(test_\w+)`", row):
+            assert any(f"def {name}(" in text for text in files.values()), name
+
+
 # --- examples --------------------------------------------------------------------------------
 
 

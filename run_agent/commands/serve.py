@@ -16,7 +16,10 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @click.command(short_help="Serve REST and SSE over all buses of a root.")
 @click.option(
-    "--root", type=click.Path(), metavar="DIR", help="Where all projects are. [JRUN_RUNS_DIR, ~/.run-agent/runs]"
+    "--root",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Where all projects are. [JRUN_RUNS_DIR, ~/.run-agent/runs]",
 )
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Where to listen. [127.0.0.1]; others need a key.")
 @click.option(
@@ -69,23 +72,29 @@ def serve(**given: Any) -> int:
         raise click.ClickException(f"{error.name} is missing: pip install 'run-agent[server]' brings it.") from None
     root = context.root_directory(context.Flags(root=given["root"]))
     try:
+        app = running.create_app(
+            root,
+            api_key=key,
+            allowed_hosts=(*running.LOOPBACK_NAMES, given["host"], *given["allow_host"]),
+            allowed_origins=given["allow_origin"],
+            heartbeat=given["heartbeat"],
+            fsync=given["fsync"],
+            auto_rotate_bytes=given["rotate_bytes"],
+        )
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from None
+    try:
         listener = running.listen(given["host"], given["port"])
     except OSError as error:
         raise click.ClickException(
             f"cannot listen on {given['host']} port {given['port']}: {error.strerror}; --port 0 takes a free one."
         ) from None
-    app = running.create_app(
-        root,
-        api_key=key,
-        allowed_hosts=(*running.LOOPBACK_NAMES, given["host"], *given["allow_host"]),
-        allowed_origins=given["allow_origin"],
-        heartbeat=given["heartbeat"],
-        fsync=given["fsync"],
-        auto_rotate_bytes=given["rotate_bytes"],
-    )
-    output.line(f"Serving {os.path.abspath(root)} at {running.address_of(listener)} (Ctrl-C ends it)")
-    output.flush()
-    return running.run(app, listener, log_json=given["log_json"])
+
+    def announce() -> None:
+        output.line(f"Serving {os.path.abspath(root)} at {running.address_of(listener)} (Ctrl-C ends it)")
+        output.flush()
+
+    return running.run(app, listener, log_json=given["log_json"], ready=announce)
 
 
 def _key(path: str | None) -> str | None:

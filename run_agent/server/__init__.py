@@ -3,6 +3,7 @@
     app        the routes put together: ``create_app``
     access     who gets in: key, Host, Origin, paths that mean something else than they say
     journal    request ids, the log of requests, errors nobody foresaw
+    connection limits on connections: how many, and how long a request may take to come
     problems   errors as answers: codes, statuses, the JSON around them
     tree       ids to buses: the root, its projects and tasks
     asked      what a request asks for: query parameters and JSON bodies, checked

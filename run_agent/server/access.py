@@ -17,9 +17,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from run_agent.server.problems import Problem
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+LARGEST_HEAD = 16 * 1024  # bytes of a request line and headers
 _OPEN = ("/healthz", "/api/v1/health")  # say nothing but that we are here
 _MISLEADING = re.compile(rb"%2f|%5c|%00|\\|(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _PORT = re.compile(r":\d+\Z")
+_KEY = re.compile(r"[!-~]+")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/*\s]+")
 
 
 class Access:
@@ -31,8 +34,8 @@ class Access:
 
     def __init__(self, app: ASGIApp, *, key: str | None, hosts: Collection[str], origins: Collection[str]) -> None:
         self._app = app
-        self._key = _digest(key) if key else None
-        self._hosts = frozenset(host.lower() for host in hosts)
+        self._key = None if key is None else _digest(key)
+        self._hosts = frozenset(map(_as_in_header, hosts))
         self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,10 +44,11 @@ class Access:
             return
         headers = Headers(scope=scope)
         try:
+            _check_head(scope, headers)
             _check_path(scope)
             self._check_host(headers)
             self._check_origin(headers)
-            if scope["path"] not in _OPEN:
+            if scope["path"].removeprefix(scope.get("root_path", "")) not in _OPEN:
                 self._check_key(headers)
         except Problem as problem:
             await problem.answer()(scope, receive, send)
@@ -59,11 +63,13 @@ class Access:
 
     def _check_origin(self, headers: Headers) -> None:
         """Browsers say which page sends a request; other programs say nothing."""
-        origin = headers.get("origin")
-        if origin is None:
-            is_foreign = headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate"
+        origin, host = headers.get("origin"), headers.get("host")
+        if origin is None:  # nor do browsers, of a page that only asks for an image or a script
+            is_elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+            is_foreign = is_elsewhere and headers.get("sec-fetch-mode") != "navigate"
         else:
-            is_foreign = origin.partition("://")[2] != headers.get("host") and origin not in self._origins
+            ours = (f"http://{host}", f"https://{host}") if host else ()
+            is_foreign = origin not in (*ours, *self._origins)
         if is_foreign:
             raise Problem(403, f"pages of {origin or 'other sites'} may not ask here; --allow-origin lets them")
 
@@ -80,9 +86,32 @@ class Access:
             )
 
 
+def check_options(key: str | None, origins: Collection[str]) -> None:
+    """Refuse what would let in everybody, or nobody. Raises ValueError."""
+    if key is not None and not _KEY.fullmatch(key):
+        raise ValueError("the API key must be one word of printable ASCII: no header can bring another")
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} is no origin of pages: give scheme://host or scheme://host:port")
+
+
+def _as_in_header(host: str) -> str:
+    return f"[{host}]".lower() if ":" in host and not host.startswith("[") else host.lower()
+
+
 def _digest(key: str) -> bytes:
     """Of one length for all keys, so that comparing two takes one time."""
-    return sha256(key.encode("utf-8", "surrogateescape")).digest()
+    return sha256(key.encode()).digest()
+
+
+def _check_head(scope: Scope, headers: Headers) -> None:
+    """Whoever parsed it may have let more pass; and of two lengths, something in front of us may
+    have believed the other one (request smuggling)."""
+    size = len(scope["method"]) + len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
+    if size + sum(len(name) + len(value) + 4 for name, value in headers.raw) > LARGEST_HEAD:
+        raise Problem(400, f"the head of the request is over the limit of {LARGEST_HEAD:,} bytes")
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise Problem(400, "give Content-Length or Transfer-Encoding, not both", headers={"Connection": "close"})
 
 
 def _check_path(scope: Scope) -> None:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from messagebus import BusError
 from run_agent.server import asked, openapi, problems
-from run_agent.server.access import LOOPBACK_NAMES, Access
+from run_agent.server.access import LOOPBACK_NAMES, Access, check_options
 from run_agent.server.feed import Feeds
 from run_agent.server.journal import Journal
 from run_agent.server.messages import Messages
@@ -53,7 +53,10 @@ def create_app(
     max_request_bytes: of a posted JSON document.
     max_streams, max_streams_per_bus: open at a time; more get 503.
     fsync, auto_rotate_bytes: as for MessageBus.
+
+    Raises ValueError for a key that no header can bring, or an origin that is none.
     """
+    check_options(api_key, allowed_origins)
     options = {"lock_timeout": _LOCK_TIMEOUT, "max_retries": 1, "poll_interval": 0.5}
     tree = Tree(os.fspath(root), fsync=fsync, auto_rotate_bytes=auto_rotate_bytes, **options)
     messages = Messages(tree, largest_body=max_request_bytes)
@@ -61,10 +64,8 @@ def create_app(
     pace = Pace(heartbeat, send_timeout)
 
     async def stream(request: Request) -> Response:
-        query = asked.parameters(request, (*(() if request.path_params else ("project_id", "task_id")), "after"))
         at = asked.address_of(request)
-        after = request.headers.get("last-event-id") or query.get("after") or None
-        return Stream(at, tree.bus(at), feeds, after, pace)
+        return Stream(at, tree.bus(at), feeds, asked.place(request), pace)
 
     routes = [
         *_both("/api/v1/messages", messages.list_v1, messages.post, stream),
@@ -121,8 +122,8 @@ async def _version(_request: Request) -> Response:
     return JSONResponse({"version": version("run-agent"), "api": "v1"})
 
 
-async def _openapi(_request: Request) -> Response:
-    return JSONResponse(openapi.document(version("run-agent")))
+async def _openapi(request: Request) -> Response:
+    return JSONResponse(openapi.document(version("run-agent"), at=request.scope.get("root_path") or "/"))
 
 
 async def _answer(_request: Request, error: Exception) -> Response:

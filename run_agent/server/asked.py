@@ -17,6 +17,7 @@ from run_agent.server.problems import Problem
 from run_agent.server.tree import Address, address
 
 MOST_MESSAGES = 5_000
+LARGEST_COUNT = 10**18 - 1  # that may be asked for
 POSTED_FIELDS = ("type", "body", "run_id", "issue_id", "parents", "links", "meta")
 _SCOPE_FIELDS = ("project_id", "task_id")
 
@@ -33,10 +34,15 @@ class Listing:
 
 def address_of(request: Request) -> Address:
     """The project and task that the path names, or else the query."""
-    named = request.path_params or request.query_params
+    named = request.path_params if in_path(request) else request.query_params
     if not named.get("project_id"):
         raise Problem(400, "project_id is missing: say whose messages you want")
     return address(named["project_id"], named.get("task_id"))
+
+
+def in_path(request: Request) -> bool:
+    """Does the path name the bus? (It may hold more names, of the application that we are mounted in.)"""
+    return "project_id" in request.path_params
 
 
 def listing(request: Request, allowed: tuple[str, ...]) -> Listing:
@@ -46,6 +52,14 @@ def listing(request: Request, allowed: tuple[str, ...]) -> Listing:
         raise Problem(400, "give limit (the newest) or first (the oldest), not both")
     since = query.get("since", query.get("after"))
     return Listing(since or None, _count(query, "limit"), _count(query, "first"), query.get("type") or None)
+
+
+def place(request: Request) -> str | None:
+    """The id that a stream is to go on behind: of the header, which a client sends when it comes again,
+    else of the query."""
+    query = parameters(request, ("after",) if in_path(request) else (*_SCOPE_FIELDS, "after"))
+    header = request.headers.get("last-event-id", "").encode("latin-1").decode(errors="replace")  # UTF-8, by HTML
+    return header or query.get("after") or None
 
 
 def parameters(request: Request, allowed: tuple[str, ...]) -> dict[str, str]:
@@ -64,7 +78,7 @@ def _count(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()) or len(text) > 18 or int(text) == 0:
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and 0 < int(text) <= LARGEST_COUNT):
         raise Problem(400, f"{name} is {text!r:.80}; it must be a number from 1 on (at most {MOST_MESSAGES:,} count)")
     return min(int(text), MOST_MESSAGES)
 
@@ -74,11 +88,15 @@ async def posted(request: Request, largest: int) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Problem(415, "send the message as application/json")
+    too_large = Problem(413, f"the request is over the limit of {largest:,} bytes: store it in a file and link to it")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > largest:
+        raise too_large  # before it is sent, if its client asks first (Expect: 100-continue)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > largest:
-            raise Problem(413, f"the request is over the limit of {largest:,} bytes: store it in a file and link to it")
+            raise too_large
     try:
         fields = json.loads(body.decode(), parse_constant=_refuse_constant, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
@@ -102,8 +120,8 @@ def draft(fields: dict[str, Any], at: Address | None) -> tuple[Address, Draft]:
     parents = given.pop("parents", [])
     if not isinstance(parents, list) or not all(isinstance(parent, str | dict) for parent in parents):
         raise Problem(400, "parents must be a list of ids, or of objects with msg_id, kind and meta")
-    given["parents"] = [parent if isinstance(parent, str) else parent.get("msg_id") for parent in parents]
-    given["relations"] = [parent for parent in parents if isinstance(parent, dict)]
+    related = [{"msg_id": parent} if isinstance(parent, str) else parent for parent in parents]
+    given |= {"parents": [parent.get("msg_id") for parent in related], "relations": related}
     return at, Draft.from_json(given)
 
 

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from messagebus import GapWarning, Message, MessageBus, SinceIDNotFoundError
+from messagebus import GapWarning, MessageBus, SinceIDNotFoundError
 from run_agent.server.problems import Problem
 from run_agent.server.tree import Address, Tree
-from run_agent.server.wire import event, message_event
+from run_agent.server.wire import message_event
 
 _RING_EVENTS = 1_000
 _RING_BYTES = 4 * 1024 * 1024
@@ -28,9 +28,9 @@ _log = logging.getLogger("run_agent.server")
 
 
 class Event(NamedTuple):
-    """An event as it goes out, and the id of the message that a stream then stands at."""
+    """A message as it goes out, and its id, which a stream then stands at."""
 
-    msg_id: str | None
+    msg_id: str
     data: bytes
 
 
@@ -82,9 +82,10 @@ class Feed:
         while number >= self._first + len(self._events) and not self.ended:
             await self._news.wait()
 
-    async def anything(self) -> None:
-        """Wait for the next event, whatever it is."""
-        await self._news.wait()
+    @property
+    def news(self) -> asyncio.Event:
+        """What is set as soon as anything comes from now on: take it, look elsewhere, then wait for it."""
+        return self._news
 
     def _joined(self, number: int) -> Chunk:
         data: list[bytes] = []
@@ -95,7 +96,7 @@ class Feed:
                 break
             data.append(one.data)
             size += len(one.data)
-            msg_id = one.msg_id or msg_id
+            msg_id = one.msg_id
         return Chunk(b"".join(data), number + len(data), msg_id)
 
     # --- in the thread ---
@@ -117,7 +118,7 @@ class Feed:
             pass  # it was removed between the two looks: begin again
 
     def _tell_gap(self, _gap: GapWarning) -> None:
-        self._in_loop(self._push, Event(None, event("reset", extent(self._bus))))
+        self._in_loop(self._forget)
 
     def _in_loop(self, what: object, *args: object) -> None:
         try:
@@ -128,16 +129,25 @@ class Feed:
     # --- in the loop ---
 
     def _begin(self, last_id: str | None) -> None:
+        self._forget()
         self._before_first = last_id
-        self._numbers[last_id] = self._first + len(self._events)
+        self._numbers[last_id] = self._first
+
+    def _forget(self) -> None:
+        """What comes does not follow what was: by new numbers, so that streams look for their place in
+        the file, and are told where it is gone."""
+        self._first += len(self._events) + 1
+        self._events.clear()
+        self._numbers.clear()
+        self._before_first = self._chunk = None
+        self._bytes = 0
         self._wake()
 
     def _push(self, new: Event) -> None:
         self._events.append(new)
         self._bytes += len(new.data)
         self._chunk = None
-        if new.msg_id is not None:
-            self._numbers[new.msg_id] = self._first + len(self._events)
+        self._numbers[new.msg_id] = self._first + len(self._events)
         while len(self._events) > _RING_EVENTS or (self._bytes > _RING_BYTES and len(self._events) > 1):
             self._drop_oldest()
         self._wake()
@@ -148,7 +158,7 @@ class Feed:
         self._first += 1
         if self._numbers.get(self._before_first, self._first) < self._first:
             del self._numbers[self._before_first]
-        self._before_first = oldest.msg_id if oldest.msg_id is not None else self._before_first
+        self._before_first = oldest.msg_id
 
     def _wake(self) -> None:
         self._news.set()
@@ -163,12 +173,15 @@ class Feeds:
         self._most = most
         self._most_on_one = most_on_one
         self._streams = 0
+        self._ended = False
         self._feeds: dict[Address, tuple[Feed, int]] = {}
 
     @contextmanager
     def listening(self, at: Address, bus: MessageBus) -> Iterator[Feed]:
         """The feed of a bus, for one stream. Raises Problem where there are too many of them."""
         feed, listeners = self._feeds.get(at) or (None, 0)
+        if self._ended:
+            raise Problem(503, "the server is ending; come again", headers={"Retry-After": "1"})
         if self._streams >= self._most or listeners >= self._most_on_one:
             raise Problem(503, "too many streams are open; close some, or come again", headers={"Retry-After": "5"})
         if feed is None or feed.ended:
@@ -181,7 +194,8 @@ class Feeds:
             self._leave(at)
 
     def end(self) -> None:
-        """End every stream, in good order: the server stops."""
+        """End every stream, in good order, and begin no more: the server stops."""
+        self._ended = True
         for feed, _ in self._feeds.values():
             feed.end()
 
@@ -192,9 +206,3 @@ class Feeds:
         if listeners == 1:
             feed.end()
             del self._feeds[at]
-
-
-def extent(bus: MessageBus) -> dict[str, str]:
-    """The ids of the oldest and the newest message; nothing of an empty bus."""
-    ends: list[Message] = [*bus.read_messages(first=1), *bus.read_last_n(1)]
-    return {"oldest": ends[0].msg_id, "newest": ends[-1].msg_id} if ends else {}

@@ -8,19 +8,23 @@ import re
 import time
 import uuid
 from typing import Any
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from run_agent.server.problems import Problem
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_HARDENING = {
+HARDENING = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
 }
+_GONE = 499  # for the log: the client went away before it had said all (nginx's number)
 
 _log = logging.getLogger("run_agent.server")
 
@@ -37,6 +41,7 @@ class Journal:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        scope["run_agent.request_id"] = request_id
         started = time.monotonic()
         status = 0
 
@@ -46,15 +51,16 @@ class Journal:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
-                for name, value in _HARDENING.items():
+                for name, value in HARDENING.items():
                     headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         try:
             await self._app(scope, receive, noting)
+        except ClientDisconnect:
+            status = _GONE
         except Exception:  # noqa: BLE001 - the boundary: whatever it was, the client gets an answer
-            _log.exception("request %s failed in a way nobody foresaw", request_id)
+            _log.exception("a request failed in a way nobody foresaw", extra={"request_id": request_id})
             if not status:
                 problem = Problem(500, f"something unexpected happened; the log knows more under {request_id}")
                 await problem.answer()(scope, receive, noting)
@@ -64,7 +70,8 @@ class Journal:
 
 def _write_line(scope: Scope, status: int, seconds: float, request_id: str) -> None:
     """``method path status ms id``; the path as it was sent, in which nothing can end the line."""
-    path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("ascii", "backslashreplace")
+    raw = (scope.get("raw_path") or quote(scope["path"]).encode()).partition(b"?")[0]
+    path = raw.decode("ascii", "backslashreplace")
     fields = {"method": scope["method"], "path": path, "status": status, "ms": round(1000 * seconds, 1)}
     _log.info("%(method)s %(path)s %(status)d %(ms).1f ms", fields, extra={"request_id": request_id, "fields": fields})
 

@@ -16,6 +16,8 @@ from run_agent.server.tree import Address, Tree, address
 from run_agent.server.wire import as_json, json_response
 from run_agent.server.writing import Writer
 
+_NEAR = 4 * MOST_MESSAGES  # messages that are looked at together
+
 
 class Messages:
     """The messages of all buses of a tree."""
@@ -36,7 +38,7 @@ class Messages:
     async def post(self, request: Request) -> Response:
         """Store a message where the path, or else its own fields, say."""
         asked.parameters(request, ())
-        to = asked.address_of(request) if request.path_params else None
+        to = asked.address_of(request) if asked.in_path(request) else None
         at, draft = asked.draft(await asked.posted(request, self._largest_body), to)
         key = request.headers.get("idempotency-key")
         message = await self._writer.append(at, draft, key)
@@ -74,14 +76,13 @@ def _select(bus: MessageBus, wanted: Listing) -> list[Message]:
 
 
 def _of_type(bus: MessageBus, kind: str, since: str | None, limit: int) -> list[Message]:
-    """The newest ``limit`` messages of a type; without ``since``, looks back no further than it takes."""
-    if since is not None:
-        with closing(bus.iter_messages(since)) as messages:
-            return list(deque((message for message in messages if message.type.upper() == kind), limit))
+    """The newest ``limit`` messages of a type; without ``since``, first looked for among the newest."""
     reach = limit
-    while True:
+    while since is None and reach <= _NEAR:
         newest = bus.read_last_n(reach)
         matching = [message for message in newest if message.type.upper() == kind]
         if len(matching) >= limit or len(newest) < reach:
             return matching[-limit:]
         reach *= 4
+    with closing(bus.iter_messages(since)) as messages:  # in constant memory, however rare the type is
+        return list(deque((message for message in messages if message.type.upper() == kind), limit))

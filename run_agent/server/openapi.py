@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from run_agent.server.asked import MOST_MESSAGES
+from run_agent.server.asked import LARGEST_COUNT, MOST_MESSAGES
 from run_agent.server.problems import CODES
 from run_agent.server.tree import ID
 
@@ -13,9 +13,30 @@ _Schema = dict[str, Any]
 _TEXT: _Schema = {"type": "string"}
 _TEXTS: _Schema = {"type": "object", "additionalProperties": _TEXT}
 _TIME: _Schema = {"type": "string", "format": "date-time"}
-_ID: _Schema = {"type": "string", "pattern": rf"^(?!.*\.\.){ID}$"}
-_COUNT: _Schema = {"type": "integer", "minimum": 1, "description": f"At most {MOST_MESSAGES} count."}
+_ID: _Schema = {
+    "type": "string",
+    "pattern": rf"^(?!.*\.\.){ID}$",
+    "description": "Not one that begins like the name of a bus file.",
+}
+_COUNT: _Schema = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": LARGEST_COUNT,
+    "description": f"At most {MOST_MESSAGES} count.",
+}
 _SIZE: _Schema = {"type": "integer", "minimum": 0, "description": "Bytes, archives included."}
+
+# What the library lets into a header, and into a body.
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
+_LINE: _Schema = {"type": "string", "pattern": f"^[^{_CONTROLS}]*$"}
+_FULL_LINE: _Schema = {"type": "string", "pattern": rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"}
+_WORD: _Schema = {"type": "string", "pattern": rf"^[^\s{_CONTROLS}]+$"}
+_BODY: _Schema = {"type": "string", "pattern": r"^[^\u0000]*[^\s\u0000-\u001f\u0085][^\u0000]*$"}
+_LINES: _Schema = {
+    "type": "object",
+    "propertyNames": {**_LINE, "minLength": 1, "maxLength": 128, "not": {"const": "idempotency_key"}},
+    "additionalProperties": _LINE,
+}
 
 _DOCUMENT_LIST = "What a list answers: `next` is the id to go on from, absent where there are no messages."
 
@@ -36,13 +57,13 @@ def _ref(name: str) -> _Schema:
 _LINK = _object("url", url=_TEXT, label=_TEXT, kind=_TEXT)
 _RELATION = _object("msg_id", msg_id=_TEXT, kind=_TEXT, meta=_TEXTS)
 _POSTED: _Schema = {
-    "type": {"type": "string", "default": "USER", "pattern": r"\S"},
-    "body": {"type": "string", "pattern": r"\S"},
-    "run_id": _TEXT,
-    "issue_id": _TEXT,
-    "parents": _list_of({"oneOf": [_TEXT, _RELATION]}),
-    "links": _list_of(_LINK),
-    "meta": _TEXTS,
+    "type": {**_FULL_LINE, "default": "USER"},
+    "body": _BODY,
+    "run_id": _LINE,
+    "issue_id": _LINE,
+    "parents": _list_of({"oneOf": [_WORD, _object("msg_id", msg_id=_WORD, kind=_LINE, meta=_LINES)]}),
+    "links": _list_of(_object("url", url=_FULL_LINE, label=_LINE, kind=_LINE)),
+    "meta": _LINES,
 }
 _SCHEMAS: _Schema = {
     "Message": _object(
@@ -146,8 +167,8 @@ def _named(parameters: list[_Schema], path: str) -> _Schema:
     }
 
 
-def document(version: str) -> _Schema:
-    """The OpenAPI document."""
+def document(version: str, at: str) -> _Schema:
+    """The OpenAPI document; ``at``: the path that we are mounted at."""
     paths: _Schema = {
         "/api/v1/messages": {
             "get": _read("Messages", [*_WHERE, _AFTER, _LIMIT, _TYPE], 404),
@@ -169,6 +190,7 @@ def document(version: str) -> _Schema:
     return {
         "openapi": "3.1.0",
         "info": {"title": "run-agent", "version": version, "description": "Message buses in Markdown files."},
+        "servers": [{"url": at}],
         "paths": paths,
         "components": {"schemas": _SCHEMAS, "securitySchemes": schemes},
         "security": [{}, {"bearer": []}, {"key": []}],

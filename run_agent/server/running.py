@@ -13,14 +13,14 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 
-from run_agent.server.access import LOOPBACK_NAMES
+from run_agent.server.access import LARGEST_HEAD, LOOPBACK_NAMES
 from run_agent.server.app import create_app
+from run_agent.server.connection import Connection
 from run_agent.server.journal import JsonLines, TextLines
 
-__all__ = ["LOOPBACK_NAMES", "address_of", "create_app", "listen", "run"]
+__all__ = ["LOOPBACK_NAMES", "address_of", "create_app", "listen", "run", "server_of"]
 
 _BACKLOG = 2048
-_LARGEST_HEAD = 16 * 1024  # bytes of a request line and headers
 _STALLED_MS = 60_000  # a peer that takes nothing for so long is gone
 _LONGEST_GOODBYE = 5  # seconds for requests to end in
 
@@ -48,14 +48,22 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: Starlette, listener: socket.socket, *, log_json: bool) -> int:
-    """Serve until SIGINT or SIGTERM; the exit code."""
+def run(app: Starlette, listener: socket.socket, *, log_json: bool, ready: Callable[[], object]) -> int:
+    """Serve until SIGINT or SIGTERM; the exit code. ``ready`` is called once both are taken care of."""
     _log_to_stderr(log_json=log_json)
     _allow_many_descriptors()
+    server = server_of(app, ready)
+    server.run(sockets=[listener])
+    return server.exit_code
+
+
+def server_of(app: Starlette, ready: Callable[[], object] = lambda: None) -> _Server:
+    """uvicorn, with our limits."""
     config = uvicorn.Config(
         app,
-        http="h11",  # its limit on heads can be set
-        h11_max_incomplete_event_size=_LARGEST_HEAD,
+        http=Connection,
+        h11_max_incomplete_event_size=LARGEST_HEAD,
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -63,18 +71,21 @@ def run(app: Starlette, listener: socket.socket, *, log_json: bool) -> int:
         proxy_headers=False,
         timeout_graceful_shutdown=_LONGEST_GOODBYE,
     )
-    server = _Server(config, app.state.end_streams)
-    server.run(sockets=[listener])
-    return server.exit_code
+    return _Server(config, ready, app.state.end_streams)
 
 
 class _Server(uvicorn.Server):
     """Ends its streams at once, and does not send itself the signal again, as uvicorn would."""
 
-    def __init__(self, config: uvicorn.Config, end_streams: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object], end_streams: Callable[[], object]) -> None:
         super().__init__(config)
         self.exit_code = 0
+        self._ready = ready
         self._end_streams = end_streams
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
@@ -84,13 +95,13 @@ class _Server(uvicorn.Server):
 
 
 def _log_to_stderr(*, log_json: bool) -> None:
+    """Everything in one form: also what asyncio has to say, and warnings."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if log_json else TextLines())
-    log = logging.getLogger("run_agent.server")
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    logging.getLogger("uvicorn.error").addHandler(handler)
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("run_agent.server").setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # what it warns of, the journal says
+    logging.captureWarnings(capture=True)
 
 
 def _allow_many_descriptors() -> None:

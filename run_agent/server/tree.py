@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from messagebus import Message, MessageBus
-from messagebus.discovery import bus_path
+from messagebus import BusError, Message, MessageBus
+from messagebus.discovery import BUS_NAMES, bus_path
 from run_agent.server.problems import Problem
 
 ID = r"[A-Za-z0-9_@][A-Za-z0-9_.@+=~-]{0,127}"
 _ID = re.compile(ID)
+_TAKEN = tuple(name.lower() for name in BUS_NAMES)  # a task of that name would stand in its project's bus's place
 _OPEN_BUSES = 256  # each may hold a descriptor
 
 
@@ -34,9 +35,14 @@ class Address:
 def address(project_id: str, task_id: str | None) -> Address:
     """Checked ids. Raises Problem."""
     for name, value in (("project_id", project_id), ("task_id", task_id)):
-        if value is not None and (not _ID.fullmatch(value) or ".." in value):
-            raise Problem(400, f"{name} {value!r:.80} is no id: it must match {ID} and hold no '..'")
+        if value is not None and not _is_id(value):
+            rules = f"it must match {ID}, hold no '..', and not begin like the name of a bus file"
+            raise Problem(400, f"{name} {value!r:.80} is no id: {rules}")
     return Address(project_id, task_id)
+
+
+def _is_id(value: str) -> bool:
+    return bool(_ID.fullmatch(value)) and ".." not in value and not value.lower().startswith(_TAKEN)
 
 
 class Tree:
@@ -78,9 +84,10 @@ class Tree:
 
     def tasks(self, project_id: str) -> list[dict[str, Any]]:
         """Every task of a project that has a bus. Raises Problem where there is no project."""
-        if not os.path.isdir(os.path.join(self._root, project_id)):
+        directory = os.path.dirname(self._path(Address(project_id)))
+        if not os.path.isdir(directory):
             raise Problem(404, f"there is no project {project_id}")
-        names = self._names(os.path.join(self._root, project_id))
+        names = self._names(directory)
         described = ((name, self._described(Address(project_id, name))) for name in names)
         return [{"task_id": name, **about} for name, about in described if about]
 
@@ -97,7 +104,7 @@ class Tree:
                 names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
         except (FileNotFoundError, NotADirectoryError):
             return
-        yield from (name for name in names if _ID.fullmatch(name) and ".." not in name)
+        yield from filter(_is_id, names)
 
     def _described(self, at: Address) -> dict[str, Any] | None:
         """Size in bytes, first and last time; None where there is no bus. Reads two messages."""
@@ -105,8 +112,11 @@ class Tree:
         size = _size(path)
         if size is None:
             return None
-        with MessageBus(path) as bus:
-            ends = [bus.read_messages(first=1), bus.read_last_n(1)]
+        try:
+            with MessageBus(path) as bus:
+                ends = [bus.read_messages(first=1), bus.read_last_n(1)]
+        except (BusError, OSError):
+            ends = [[], []]  # one bus that cannot be read hides no other
         return {"size": size} | {name: _time(*end) for name, end in zip(("first", "last"), ends, strict=True) if end}
 
 

@@ -9,6 +9,9 @@ from starlette.responses import Response
 
 from messagebus import Message
 
+# Line ends to str.splitlines, which some clients use, though not to the standard.
+_LINE_ENDS = {"\x85".encode(): rb"\u0085", "\u2028".encode(): rb"\u2028", "\u2029".encode(): rb"\u2029"}
+
 
 def as_json(value: Any) -> bytes:
     """One JSON document."""
@@ -32,4 +35,11 @@ def event(kind: str, data: Any, msg_id: str = "") -> bytes:
     """One event. No content can add a line: JSON escapes them, and an id with one is left out."""
     is_line = msg_id and msg_id.isprintable()
     id_line = b"id: " + msg_id.encode("utf-8", "replace") + b"\n" if is_line else b""
-    return b"event: " + kind.encode() + b"\n" + id_line + b"data: " + as_json(data) + b"\n\n"
+    return b"event: " + kind.encode() + b"\n" + id_line + b"data: " + _in_one_line(as_json(data)) + b"\n\n"
+
+
+def _in_one_line(document: bytes) -> bytes:
+    if not document.isascii():
+        for line_end, escaped in _LINE_ENDS.items():
+            document = document.replace(line_end, escaped)
+    return document

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -157,62 +156,6 @@ def test_torn_heads_one_behind_the_other(path):
     with MessageBus(path) as bus:
         posted.append(bus.append_message(AFTER))
         assert bus.read_messages() == posted
-
-
-def test_writers_killed_in_the_middle_of_long_bodies(work, worker_module, path, tmp_path):
-    kill_writers(work, worker_module.genuine, path, tmp_path, rounds=6)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(900)
-def test_writers_killed_for_ten_minutes(work, worker_module, path, tmp_path):
-    deadline, run = time.monotonic() + 600, 0
-    while time.monotonic() < deadline:
-        run += 1
-        place = tmp_path / str(run)
-        place.mkdir()
-        kill_writers(work, worker_module.genuine, place / path.name, place, rounds=6, seed=run)
-        for left in place.iterdir():
-            left.unlink()
-
-
-def kill_writers(
-    work: Callable, genuine: Callable[[str], bool], path: Path, logs: Path, *, rounds: int, seed: int = 0
-) -> None:
-    chance, survivors = Random(seed), []
-    for number in range(rounds):
-        writers = [work("endless_writer", path=path, name=f"{number}.{n}", log=logs / f"log{number}.{n}") for n in "ab"]
-        for writer in writers:
-            writer.event()
-        await_growth(path, chance.randrange(1, 2**20))
-        for writer in writers:
-            writer.close()
-        with MessageBus(path, lock_timeout=1, max_retries=1) as bus:
-            survivors.append(bus.append_message(Draft("FACT", "demo", f"after round {number}")))
-            assert bus.read_last_n(1) == survivors[-1:]
-
-    messages = MessageBus(path).read_messages()
-    assert_increasing(messages)
-    assert [message for message in messages if message.body.startswith("after round")] == survivors
-    whole = {message.msg_id: message.body for message in messages if message.intact and message not in survivors}
-    assert all(genuine(body) for body in whole.values()), "a torn body passes for a whole one"
-    assert not any(genuine(message.body) for message in messages if not message.intact)
-    for msg_id, mark in acknowledged(logs):
-        assert whole[msg_id].startswith(mark), "an acknowledged message is missing"
-
-
-def await_growth(path: Path, amount: int) -> None:
-    """Be back as soon as the file has grown: then somebody is in the middle of a write."""
-    enough, deadline = path.stat().st_size + amount, time.monotonic() + 10
-    while path.stat().st_size < enough:
-        assert time.monotonic() < deadline
-
-
-def acknowledged(logs: Path) -> Iterator[list[str]]:
-    for log in logs.glob("log*"):
-        lines = log.read_text().split("\n")[:-1]
-        assert lines
-        yield from (line.split(" ") for line in lines)
 
 
 def test_a_short_write_is_taken_back(work, path):

@@ -25,7 +25,7 @@ from messagebus import Draft, LockTimeoutError, Message, MessageBus
 from messagebus.files import append, watch
 
 PATIENT = 60.0  # seconds a writer may wait for the lock where waiting is not what is tested
-SIZES = {"short": 60, "long": 60 * 1024, "huge": 1024 * 1024}  # characters of a body
+SIZES = {"short": 60, "long": 60 * 1024}  # characters of a body
 LINES = ("---", "\\---", "", "msg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA", "content_length: 3", "a line of text", "  ")
 
 
@@ -115,15 +115,6 @@ def post(bus: MessageBus, size: str, name: str) -> tuple[str, str]:
 
 def dump(log: str, pairs: Iterable[tuple[str, str]]) -> None:
     Path(log).write_text(json.dumps(list(pairs)))
-
-
-def endless_writer(path: str, name: str, log: str) -> None:
-    """Post bodies of 1 MB until killed; each acknowledged id is in ``log`` before the next."""
-    with MessageBus(path, lock_timeout=PATIENT) as bus, Path(log).open("ab", buffering=0) as acknowledged:
-        for number in range(2_000):
-            msg_id, body = post(bus, "huge", f"{name} {number}")
-            acknowledged.write(f"{msg_id} {body[:64]}\n".encode())
-            say(posted=msg_id)
 
 
 def keyed_writer(path: str, key: str, body: str) -> None:

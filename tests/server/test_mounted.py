@@ -1,0 +1,128 @@
+"""The API inside an application of the user's own, under a path of its choice."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from run_agent.server import create_app
+
+HOME = Path(__file__).parents[2]
+POST = "/bus/api/projects/demo/messages"
+
+OWN_SERVER = """
+import sys, uvicorn
+from starlette.applications import Starlette
+from run_agent.server import create_app, running
+
+app = Starlette()
+app.mount("/bus", create_app(sys.argv[1]))
+listener = running.listen("127.0.0.1", 0)
+print(running.address_of(listener), flush=True)
+uvicorn.Server(uvicorn.Config(app, log_level="error")).run(sockets=[listener])
+"""
+
+
+def in_starlette(ours: Starlette) -> Starlette:
+    return Starlette(routes=[Mount("/bus", ours)])
+
+
+def in_fastapi(ours: Starlette) -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/own")
+    def own() -> dict[str, str]:
+        return {"whose": "own"}
+
+    app.mount("/bus", ours)
+    return app
+
+
+def in_a_mount_in_a_mount(ours: Starlette) -> Starlette:
+    return Starlette(routes=[Mount("/bus", Starlette(routes=[Mount("/", ours)]))])
+
+
+@pytest.mark.parametrize("app", [in_starlette, in_fastapi, in_a_mount_in_a_mount])
+def test_everything_is_there(
+    serving: Callable[..., Any], listen: Callable[..., Any], app: Any, problem: Callable[..., Any]
+) -> None:
+    server = serving(app)
+    listener = listen(f"{server.url}{POST}/stream")
+    posted = server.client.post(POST, json={"body": "hello"})
+    assert posted.status_code == 201
+    event = listener.next()
+    assert (event.last_id, event.json["body"]) == (posted.json()["msg_id"], "hello")
+    assert server.client.get(POST).json() == {"messages": [event.json], "next": event.last_id}
+    listed = server.client.get("/bus/api/v1/messages", params={"project_id": "demo"})
+    assert listed.json()["messages"] == [event.json]
+    assert listed.headers["X-Request-ID"]
+    assert problem(server.client.get("/bus/nowhere"))[:2] == (404, "NOT_FOUND")
+    assert problem(server.client.post(POST, json={"body": " "}))[:2] == (400, "BAD_REQUEST")
+    if app is in_fastapi:
+        assert server.client.get("/own").json() == {"whose": "own"}
+        assert server.client.get("/nowhere").json() == {"detail": "Not Found"}, "what is not ours stays as it was"
+
+
+def test_the_description_says_where(serving: Callable[..., Any], root: Path) -> None:
+    """Each path in it, under the server that it names, is there."""
+    client = serving(in_starlette).client
+    assert client.post(POST, json={"body": "x"}).status_code == 201
+    document = client.get("/bus/openapi.json").json()
+    assert document["servers"] == [{"url": "/bus"}]
+    for path, operations in document["paths"].items():
+        url = "/bus" + path.format(project_id="demo", task_id="t1")
+        assert "get" in operations
+        assert client.head(url, params={"project_id": "demo"} if path.startswith("/api/v1/messages") else {}).is_success
+
+
+def test_in_a_path_with_names_of_its_own(serving: Callable[..., Any], listen: Callable[..., Any]) -> None:
+    """They are not taken for ours."""
+    server = serving(lambda ours: Starlette(routes=[Mount("/{tenant}/bus", ours)]))
+    scope = {"project_id": "demo"}
+    assert server.client.post("/me/bus/api/v1/messages", json={"body": "x", **scope}).status_code == 201
+    [message] = server.client.get("/me/bus/api/v1/messages", params=scope).json()["messages"]
+    assert message["body"] == "x"
+    assert listen(f"{server.url}/me/bus/api/v1/messages/stream?project_id=demo").bodies(1) == ["x"]
+    assert listen(f"{server.url}/me/bus/api/projects/demo/messages/stream").bodies(1) == ["x"]
+
+
+def test_with_a_key(serving: Callable[..., Any], problem: Callable[..., Any]) -> None:
+    """Whether it is there is all that is said without one, as where it is not mounted."""
+    client = serving(in_starlette, api_key="secret").client
+    assert problem(client.get("/bus/api/v1/projects"))[:2] == (401, "UNAUTHORIZED")
+    assert client.get("/bus/api/v1/projects", headers={"X-API-Key": "secret"}).status_code == 200
+    for path in ("/healthz", "/api/v1/health"):
+        assert client.get(f"/bus{path}").json() == {"status": "ok"}
+
+
+def test_two_of_them(serving: Callable[..., Any], tmp_path: Path) -> None:
+    other = create_app(tmp_path / "other")
+    client = serving(lambda ours: Starlette(routes=[Mount("/one", ours), Mount("/two", other)])).client
+    path = "/api/projects/demo/messages"
+    assert client.post(f"/one{path}", json={"body": "x"}).status_code == 201
+    assert client.get(f"/two{path}").json() == {"messages": []}
+    assert len(client.get(f"/one{path}").json()["messages"]) == 1
+
+
+def test_the_users_own_server_ends(tmp_path: Path, listen: Callable[..., Any]) -> None:
+    """And with it the streams, as whole answers, though nobody told us."""
+    command = [sys.executable, "-c", OWN_SERVER, str(tmp_path)]
+    with subprocess.Popen(command, cwd=HOME, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        with closing(server.stdout):
+            url = server.stdout.readline().strip()
+            listeners = [listen(f"{url}{POST}/stream") for _ in range(5)]
+            server.send_signal(signal.SIGTERM)
+            assert [listener.rest() for listener in listeners] == [[]] * 5
+            assert all(listener.ended for listener in listeners)
+            server.wait(30)

@@ -1,0 +1,128 @@
+"""``run-agent serve`` as a command: where it listens, what it says, what it refuses, its log."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+POST = "/api/projects/demo/messages"
+STREAM = f"{POST}/stream"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_it_says_where(serve: Callable[..., Any], root: Path) -> None:
+    """On stdout, one line; requests can come at once. A root that is not there is an empty one."""
+    server = serve()
+    assert re.fullmatch(rf"Serving {root} at http://127\.0\.0\.1:\d+ \(Ctrl-C ends it\)\n", server.greeting)
+    assert server.client.get("/api/v1/projects").json() == {"projects": []}
+    assert not root.exists()
+    assert server.client.post(POST, json={"body": "x"}).status_code == 201
+    assert [path.name for path in root.rglob("*")] == ["demo", "PROJECT-MESSAGE-BUS.md"]
+    server.kill(15)
+    assert server.process.stdout.read() == ""
+
+
+def test_the_root_by_the_environment(serve: Callable[..., Any], run_agent: Run, tmp_path: Path) -> None:
+    """As for the other commands: what one of them posts is served."""
+    run_agent("bus", "post", "--project", "demo", "--body", "hello", JRUN_RUNS_DIR=str(tmp_path / "runs"))
+    server = serve()
+    [message] = server.client.get(POST).json()["messages"]
+    assert message["body"] == "hello"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--root", "file"], 2, r"Directory 'file' is a file"),
+        (["--port", "65536"], 2, "65536"),
+        (["--port", "x"], 2, "x"),
+        (["--heartbeat", "0"], 2, "0"),
+        (["--rotate-bytes", "-1"], 2, "-1"),
+        (["--host", "256.0.0.1"], 2, "needs|give a key"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_what_it_refuses(run_agent: Run, tmp_path: Path, options: list[str], code: int, says: str) -> None:
+    (tmp_path / "file").touch()
+    done = run_agent("serve", *options)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert re.search(says, done.stderr.splitlines()[-1]), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken(run_agent: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run_agent("serve", "--port", port)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"Error: cannot listen on 127.0.0.1 port {port}: Address already in use; --port 0 takes a free one.\n"
+    )
+
+
+@pytest.mark.parametrize("package", ["uvicorn", "starlette", "sse_starlette"])
+def test_without_the_extra(run_agent: Run, tmp_path: Path, package: str) -> None:
+    """It says how to install it; everything else works."""
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{package!r}] = None\n")
+    home = Path(__file__).parents[2]
+    path = {"PYTHONPATH": f"{tmp_path}:{home}"}
+    done = run_agent("serve", "--port", "0", **path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(
+        rf"Error: {package}(\.\w+)* is missing: pip install 'run-agent\[server\]' brings it\.\n", done.stderr
+    )
+    assert run_agent("serve", "--help", **path).returncode == 0
+
+
+def test_lines_of_json(serve: Callable[..., Any], listen: Callable[..., Any]) -> None:
+    """Each by itself; those of a request have its id, method, path, status and milliseconds."""
+    server = serve("--log-json")
+    posted = server.client.post(POST, json={"body": "x"}, headers={"X-Request-ID": "mine"})
+    assert server.client.get("/nowhere?secret=1").status_code == 404
+    listener = listen(server.url + STREAM, {"X-Request-ID": "of-the-stream"})
+    assert listener.bodies(1) == ["x"]
+    server.kill(15)
+    lines = [json.loads(line) for line in server.log()]
+    assert all({"time", "level", "message"} <= line.keys() for line in lines)
+    requests = [line for line in lines if "request_id" in line]
+    assert [(line["method"], line["path"], line["status"]) for line in requests] == [
+        ("POST", POST, 201),
+        ("GET", "/nowhere", 404),
+        ("GET", STREAM, 200),
+    ]
+    assert [line["request_id"] for line in requests][::2] == ["mine", "of-the-stream"]
+    assert posted.headers["X-Request-ID"] == "mine"
+    for line in requests:
+        assert line["level"] == "INFO"
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", line["time"])
+        assert line["ms"] >= 0
+    assert "secret" not in "".join(server.log())
+
+
+def test_lines_of_text(serve: Callable[..., Any]) -> None:
+    server = serve()
+    server.client.get("/healthz", headers={"X-Request-ID": "mine"})
+    server.kill(15)
+    [line] = server.log()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO GET /healthz 200 \d+\.\d ms \[mine\]", line)
+
+
+def test_options_reach_the_server(serve: Callable[..., Any], listen: Callable[..., Any], root: Path) -> None:
+    server = serve("--heartbeat", "0.1", "--rotate-bytes", "500", "--fsync")
+    listener = listen(server.url + STREAM)
+    while not listener.heartbeats:
+        with pytest.raises(TimeoutError):
+            listener.next(timeout=0.05)
+    for number in range(20):
+        assert server.client.post(POST, json={"body": str(number)}).status_code == 201
+    assert list((root / "demo").glob("*.archived"))

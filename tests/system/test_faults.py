@@ -1,0 +1,133 @@
+"""Every call that an append makes to the system fails once, with every error that it may have.
+
+So each place on the write path where something can go wrong does. What must hold then says ``aftermath.py``.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from messagebus import DurabilityError, MessageBus
+
+
+def _load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+aftermath = _load("aftermath")
+failing = _load("failing")
+
+
+def in_turns(call: int) -> tuple[int, ...]:
+    """In CI each call has one error, another than its neighbours."""
+    return (failing.ERRORS[call % len(failing.ERRORS)],)
+
+
+def all_of_them(_call: int) -> tuple[int, ...]:
+    return failing.ERRORS
+
+
+def fail_each_call_of_an_append(
+    path: Path, kind: str, codes_of: Callable[[int], tuple[int, ...]], descriptors: Callable[[], int]
+) -> tuple[list[dict[str, int]], set[str]]:
+    """What each failure left behind, and which calls they were."""
+    found, failed, before = [], set(), descriptors()
+    for call, code in ((number, code) for number in count() for code in codes_of(number)):
+        trial = aftermath.Trial(path, aftermath.KINDS[kind])
+        system = failing.System(failing.nth(call, code))
+        with system.spread():
+            trial.append()
+        result = trial.settle()
+        if not system.failed:  # it came to the end: there is no such call
+            break
+        found.append(result)
+        failed |= system.failed
+        assert descriptors() == before, system.calls
+    return found, failed
+
+
+MUST_HAVE_FAILED = {
+    "new": {"open", "flock", "lstat", "fstat", "pread", "listdir", "write"},
+    "known-file": {"flock", "lstat", "write"},
+    "keyed": {"listdir", "pread", "write"},
+    "rotation": {"listdir", "rename", "open", "write"},
+    "known-healing": {"pread", "ftruncate", "write"},
+    "flushed": {"write", "dup", "flush", "fsync"},
+    "flushed-rotation": {"flush", "rename", "fsync", "open", "write", "dup"},
+}
+
+
+@pytest.mark.parametrize("kind", aftermath.KINDS)
+def test_each_call_of_an_append_fails(path, descriptors, tally, kind):
+    found, failed = fail_each_call_of_an_append(path, kind, in_turns, descriptors)
+    tally(aftermath.TALLY, len(found), **aftermath.total(found))
+    assert failed >= MUST_HAVE_FAILED.get(kind, {"lstat"})
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", aftermath.KINDS)
+def test_each_call_of_an_append_fails_with_each_error(path, descriptors, tally, kind):
+    found, _ = fail_each_call_of_an_append(path, kind, all_of_them, descriptors)
+    tally(aftermath.TALLY, len(found), **aftermath.total(found))
+
+
+@pytest.mark.parametrize("kind", ["known-file", "batch", "healing", "flushed"])
+def test_a_short_write_is_taken_back(path, tally, kind):
+    found = []
+    for written in range(0, 600, 37):
+        trial = aftermath.Trial(path, aftermath.KINDS[kind])
+        with failing.System(failing.by_name(write=failing.Short(written))).spread():
+            trial.append()
+        assert trial.failure == "OSError" or len(aftermath.log_of(path)) > len(trial.before)
+        found.append(trial.settle())
+    tally(aftermath.TALLY, len(found), **aftermath.total(found))
+
+
+@pytest.mark.parametrize("left", [0, 1, 30, 100, -100, -20, -1])
+@pytest.mark.parametrize("kind", ["one", "known-file", "batch", "keyed"])
+def test_what_a_failed_write_leaves_is_healed(path, tally, kind, left):
+    """The disk takes a part of the record and then neither more nor a truncation."""
+    way = aftermath.KINDS[kind]
+    drafted = {f"the message {number}" for number in range(way.batch)} or {"the message"}
+    with way.open(path) as bus, way.open(path) as other:
+        before = way.append(bus, "before") if way.known else []
+        system = failing.System(failing.by_name(write=failing.Short(left), ftruncate=errno.EIO))
+        with system.spread(), pytest.raises(OSError, match=rf"before you post it again: '{path}'"):
+            way.append(bus, "the message")
+        partial = [message for message in other.read_messages() if message not in before]
+        after = [one.append_message(aftermath.draft("afterwards")) for one in (other, bus)]
+        stored = other.read_messages()
+    left_behind = [message for message in stored if message not in before + after]
+    whole = [message for message in left_behind if message.intact]
+    assert whole[: len(partial)] == partial, "what readers saw went away"
+    assert len(left_behind) - len(whole) <= 1
+    tally(
+        aftermath.TALLY,
+        1,
+        lost=sum(message not in stored for message in before + after),
+        forged=len({message.body for message in whole} - drafted),
+    )
+
+
+def test_a_flush_that_fails_says_what_is_written(path, tally):
+    with MessageBus(path, fsync=True) as bus, MessageBus(path) as reader:
+        with failing.System(failing.by_name(flush=errno.EIO)).spread(), pytest.raises(DurabilityError) as caught:
+            bus.append_messages([aftermath.draft(body) for body in ("one", "two")])
+        assert [message.msg_id for message in reader.read_messages()] == [*caught.value.msg_ids]
+        for part in (*caught.value.msg_ids, str(path), os.strerror(errno.EIO), "Do not post it again"):
+            assert part in str(caught.value)
+        bus.append_message(aftermath.draft("three"))
+        tally(aftermath.TALLY, 1, lost=3 - len(reader.read_messages()))
