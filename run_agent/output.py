@@ -127,7 +127,7 @@ def text_of(message: Message, *, long: bool = False, colour: bool = False) -> st
 
 def _word(text: str) -> str:
     """A field: quoted where it holds what stands between fields, so that none imitates another."""
-    return f'"{shown(text)}"' if re.search(r'[\s()<>"]', text) else shown(text)
+    return f'"{shown(text).replace(chr(34), chr(39))}"' if re.search(r'[\s()<>"]|^re$', text) else shown(text)
 
 
 def shown(text: str) -> str:

@@ -32,11 +32,8 @@ _LINE: _Schema = {"type": "string", "pattern": f"^[^{_CONTROLS}]*$"}
 _FULL_LINE: _Schema = {"type": "string", "pattern": rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"}
 _WORD: _Schema = {"type": "string", "pattern": rf"^[^\s{_CONTROLS}]+$"}
 _BODY: _Schema = {"type": "string", "pattern": r"^[^\u0000]*[^\s\u0000-\u001f\u0085][^\u0000]*$"}
-_LINES: _Schema = {
-    "type": "object",
-    "propertyNames": {**_LINE, "minLength": 1, "maxLength": 128, "not": {"const": "idempotency_key"}},
-    "additionalProperties": _LINE,
-}
+_META_KEY: _Schema = {**_LINE, "minLength": 1, "maxLength": 128}
+_META: _Schema = {"type": "object", "propertyNames": _META_KEY, "additionalProperties": _LINE}
 
 _DOCUMENT_LIST = "What a list answers: `next` is the id to go on from, absent where there are no messages."
 
@@ -61,9 +58,9 @@ _POSTED: _Schema = {
     "body": _BODY,
     "run_id": _LINE,
     "issue_id": _LINE,
-    "parents": _list_of({"oneOf": [_WORD, _object("msg_id", msg_id=_WORD, kind=_LINE, meta=_LINES)]}),
+    "parents": _list_of({"oneOf": [_WORD, _object("msg_id", msg_id=_WORD, kind=_LINE, meta=_META)]}),
     "links": _list_of(_object("url", url=_FULL_LINE, label=_LINE, kind=_LINE)),
-    "meta": _LINES,
+    "meta": {**_META, "propertyNames": {**_META_KEY, "not": {"const": "idempotency_key"}}},
 }
 _SCHEMAS: _Schema = {
     "Message": _object(

@@ -4,7 +4,7 @@ FUZZ_SECONDS (60) is the time for all of them. Each starts from its corpus and f
 in earlier runs (in tests/fuzz/found, which is not kept in git). A failure ends the run and leaves
 its input there: move it to the corpus once it is mended, and CI tries it for ever.
 
-With ``--corpus``, what was found is reduced to the inputs that reach something, and added.
+With ``--corpus``, what was found is added to the corpus, and that is reduced.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import sys
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 HERE = Path(__file__).parent
 CORPUS, FOUND = HERE / "corpus", HERE / "found"
 LIBFUZZER = (f"-dict={HERE / 'words.dict'}", "-max_len=2048", "-verbosity=0")
+MOST = 60  # inputs of a target in its corpus
 
 
 def fuzz(name: str, arguments: list[str]) -> None:
@@ -60,16 +62,26 @@ def main() -> int:
 
 
 def reduce() -> int:
-    """Keep of the corpus and of what was found the smallest inputs that reach all they reach."""
+    """Of the corpus and what was found, keep the inputs that reach all that is reached, and of those
+    that reach it more often the smallest."""
     for target in CORPUS.iterdir():
-        reduced = FOUND / f"{target.name}-reduced"
-        shutil.rmtree(reduced, ignore_errors=True)
-        reduced.mkdir(parents=True)
-        if code := run(target.name, "-merge=1", reduced, target, FOUND / target.name):
-            return code
+        reaching, often = (merged(target, *options) for options in (["-use_counters=0"], []))
+        kept = reaching | often
+        for name in sorted(often.keys() - reaching.keys(), key=lambda name: len(often[name]))[MOST - len(reaching) :]:
+            del kept[name]
         shutil.rmtree(target)
-        reduced.rename(target)
+        target.mkdir()
+        for name, data in kept.items():
+            (target / name).write_bytes(data)
     return 0
+
+
+def merged(target: Path, *options: str) -> dict[str, bytes]:
+    """The inputs that libFuzzer would keep, by their names."""
+    with TemporaryDirectory() as directory:
+        if run(target.name, "-set_cover_merge=1", *options, directory, target, FOUND / target.name):
+            raise SystemExit(f"{target.name} cannot be reduced")
+        return {path.name: path.read_bytes() for path in Path(directory).iterdir()}
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ class Clock:
         self.ms = max(self.ms + ms, self._not_before)
 
     def pass_by(self, ms: int) -> None:
-        """Be later than that from now on: where the newest message is gone, only the clock keeps its
-        id from being given again."""
+        """Be later than that from now on. Where the newest message is gone, some writers remember its
+        id, and the others go on from what is left: so their ids hold one time all the same."""
         self._not_before = max(self._not_before, ms + 1)
         self.step(0)
 
@@ -179,10 +179,20 @@ class Log:
             if not self.tail.unfinished:
                 self.settle(archived=False)
         elif kept or unwritten:
-            behind_a_record = any(before.is_record for before in self.live)
-            self.tail = Tail(None, None, None, unfinished=True if behind_a_record else None)
+            self.tail = Tail(None, None, None, self._is_unfinished())
         else:
             self.end_anew()
+
+    def find_blocks(self) -> None:
+        """There are NULs behind the last entry."""
+        unfinished = self._is_unfinished()
+        last = self.live.pop() if self.live else None
+        self.tail = Tail(last, last, last, unfinished)
+
+    def _is_unfinished(self) -> bool | None:
+        """Is what a crash left at the end an unfinished record? Where there is no record above, it is
+        text that is skipped."""
+        return True if any(entry.is_record for entry in self.live) else None
 
     def can_be_cut_to(self, kept: bytes, unwritten: int) -> bool:
         """Not where the first bytes of a record, or NULs, would join a body that is torn itself:
@@ -198,16 +208,13 @@ def _holds_id(kept: bytes) -> bool:
 def _cut_record(entry: Entry, kept: bytes, unwritten: int) -> Tail:
     """The tail that a record leaves of which the start at least was written."""
     end_of_header = entry.stored.index(b"\n---\n") + len(b"\n---")
-    id_line = b"msg_id: " + entry.message.msg_id.encode() + (b"\n" if unwritten else b"")
-    place = replace(entry, hidden=True) if id_line in kept else None
     if len(kept) < end_of_header:
-        return Tail(None, None, place)
+        id_line = b"msg_id: " + entry.message.msg_id.encode() + (b"\n" if unwritten else b"")
+        return Tail(None, None, replace(entry, hidden=True) if id_line in kept else None)
     body = kept[end_of_header + 1 :]
     torn = entry.with_body(body.rstrip(b"\r\n"))
     if not unwritten:
         return Tail.kept_back(torn) if torn.short else Tail(torn, torn, torn, unfinished=False)
-    if len(kept) == end_of_header:  # a NUL stands where its last line should end
-        return Tail(None, torn, place)
     filled = entry.with_body((body + bytes(unwritten))[: length_in(entry.stored)])
     return Tail(filled, torn, filled)
 
@@ -257,16 +264,14 @@ class Stand:
         else:
             new = self._behind_what_is_left(ids)
         self._given.update(new)
-        if new:
-            self._newest = new[-1]
-            self._first = self._first or new[0]
+        self._newest = new[-1] if new else self._newest
         return new, bool(new) and not found
 
     def _behind_what_is_left(self, ids: list[str]) -> list[str]:
         left = [position for position, msg_id in enumerate(ids) if msg_id in self._given]
         if left:
             return ids[left[-1] + 1 :]
-        if self._newest is None or ids[:1] != [self._first]:
+        if self._newest is None or self._first not in ids:
             return ids
         return [msg_id for msg_id in ids if _is_later(msg_id, self._newest)]
 

@@ -38,7 +38,7 @@ NO_ARCHIVES = [
     *(".20260101-000000-000000.ARCHIVED", ".20260101-000000-000000-1.archived", ".2026-01-01.archived", ".archived"),
     *("..archived", ".20260101-000000-000000", "20260101-000000-000000.archived", "x.20260101-000000-000000.archived"),
     *(f".{''.join(chr(0x660 + int(digit)) for digit in '20260101')}-000000.archived", ".20260101\u2010000000.archived"),
-    *(".\udcff.archived", ".\x1b[2J.archived"),
+    *(".\udcff.archived", ".\x1b[2J.archived", ".20260101-000000.archived.archived"),
     *(".lock", "~", ".swp", " ", ".20260101-000000-000000.archived "),
 ]  # fmt: skip
 STAMPS = ["00010101-000000-000000", "20260101-000000", "99991231-235959-999999"]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, tzinfo
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -70,6 +71,7 @@ class Machine:
             patch.setattr(segments, "os", stand_in)
             patch.setattr(append, "_flush", functions["fdatasync"])
             patch.setattr(append, "_now_ms", self._tick)
+            patch.setattr(append, "datetime", self._patched(datetime, now=self._now))
             program(self)
 
     def states(self, block: int = BLOCK, **model: bool) -> dict[State, list[Message]]:
@@ -89,6 +91,9 @@ class Machine:
     def _tick(self) -> int:
         self._now_ms += 1_000
         return self._now_ms
+
+    def _now(self, zone: tzinfo) -> datetime:
+        return datetime.fromtimestamp(self._now_ms / 1_000, zone)
 
 
 class KilledError(BaseException):
@@ -243,7 +248,7 @@ def rotations(machine: Machine) -> None:
 
 def beside_one_without_fsync(machine: Machine) -> None:
     careless, writer = Writer(machine, fsync=False), Writer(machine)
-    careless.post("one")
+    careless.post("one" + ONE_LINER)
     writer.post("two")
     careless.post("three")
     careless.post(FORGERY)
@@ -335,7 +340,7 @@ def test_a_newcomer_may_make_the_new_file_before_the_rename_is_flushed(machine, 
 
 def torn(machine: Machine) -> None:
     Writer(machine).post("before")
-    Writer(machine, fsync=False).post("torn" + ONE_LINER * 2)
+    Writer(machine, fsync=False).post("torn" + ONE_LINER * 3)
 
 
 def torn_batch(machine: Machine) -> None:
@@ -344,7 +349,7 @@ def torn_batch(machine: Machine) -> None:
 
 
 def heal(machine: Machine) -> None:
-    Writer(machine).post("healed" + FORGERY)
+    Writer(machine).post("healed" + FORGERY + ONE_LINER)
 
 
 def heal_without_fsync(machine: Machine) -> None:
@@ -392,7 +397,7 @@ def live(machine: Machine, keep_promises: Callable[..., None], seed: int, tries:
     promised: list[Message] = []
     for _ in range(3):
         machine.run(some_steps(chance), state, promised)
-        states = sorted(machine.states(chance.choice((32, 64, 512))).items(), key=repr)
+        states = sorted(machine.states(chance.choice((32, 64, 512))).items(), key=lambda item: sorted(item[0]))
         keep_promises(dict(chance.sample(states, min(tries, len(states)))), rotate=chance.choice((0, 1)))
         state, promised = chance.choice(states)
 

@@ -77,6 +77,9 @@ def test_the_limit_of_a_head(attacker: Any) -> None:
                 answer = attacker.send(*pieces)
                 assert (answer.status == 200) == (size < 16_384), size
                 assert answer.status in (200, 400)
+    endless = attacker.connect()
+    endless.sendall(b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 17_000)
+    assert attacker.answer(endless).status == 400
     for target in ("/healthz?" + "a" * 17_000, "/" + "a" * 17_000):
         assert attacker.ask(target).json["error"]["code"] == "BAD_REQUEST"
 
@@ -93,8 +96,8 @@ def is_heard(connection: socket.socket, more: bytes, *, answered: bool) -> bool:
 def test_a_request_must_come_in_time(
     served: Any, attacker: Any, bus: MessageBus, listen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listener = listen(f"{served.url}{LIST}/stream")  # which is all there, and may stay
     monkeypatch.setattr(connection, "_LONGEST_REQUEST", 0.5)
+    listener = listen(f"{served.url}{LIST}/stream")  # which is all there, and may stay
     half = POST + b"Content-Length: 1000\r\n\r\n{"
     refused = POST.replace(b"application/json", b"text/plain") + b"Transfer-Encoding: chunked\r\n\r\n"
     slow: dict[socket.socket, bytes] = {}  # what each goes on to say, for ever
