@@ -44,7 +44,7 @@ soak: $(READY)  ## The long tests: more writers, more messages, more crashes
 
 fuzz: $(READY)  ## Look for inputs that break the format, FUZZ_SECONDS (60) long
 	@echo "==> Installing atheris"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[fuzz]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	@$(BIN)/python tests/fuzz/run.py
 
 bench: $(READY)  ## Speed and memory beside the peers, as ratios (minutes)

@@ -17,11 +17,16 @@ def bus_options(command: _F) -> _F:
         click.option("--project", metavar="ID", help="The project: its bus under the root, or its task's."),
         click.option(
             "--root",
-            type=click.Path(),
+            type=click.Path(readable=False),
             metavar="DIR",
             help="Where all projects are. [JRUN_RUNS_DIR, ~/.run-agent/runs]",
         ),
-        click.option("--bus", type=click.Path(), metavar="FILE", help="The bus file itself. [MESSAGE_BUS]"),
+        click.option(
+            "--bus",
+            type=click.Path(readable=False),  # whoever opens it finds out, and says so with exit code 6
+            metavar="FILE",
+            help="The bus file itself. [MESSAGE_BUS]",
+        ),
     ):
         command = option(command)
     return command

@@ -57,6 +57,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'messagebus.codec' has no attribute {name!r}")
-    value = getattr(import_module(f"messagebus.codec.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    home = import_module(f"messagebus.codec.{_HOMES[name]}")
+    # All of its names: to import codec.encode has made that name the module.
+    globals().update({each: getattr(home, each) for each, module in _HOMES.items() if module == _HOMES[name]})
+    return globals()[name]

@@ -232,7 +232,7 @@ def read_record(mark: bytes, piece: bytes, then: Then) -> tuple[list[Found], boo
     length = int(length)
     whole = _without_unwritten(region, length, then)
     found, unfinished = _with_length(message, start + head, whole, length, closed=then is not Then.PERHAPS_MORE)
-    if len(found) == 1 and whole == region:
+    if len(found) == 1 and whole == region and not unfinished:
         found = [(found[0][0], stored)]
     return found, unfinished or (then is Then.PERHAPS_MORE and whole != region)
 
@@ -259,8 +259,9 @@ def _with_length(
         return ([(_with_body(message, unescape(body), False), head + region)], False) if closed else ([], True)
     if len(body) == length:
         return [(_with_body(message, unescape(body), True), head + body + b"\n")], False
-    below = region[length:]
+    below = region[length:] if length else b"\n" + region  # a line can stand right below the header
     added, text, unfinished = one_liners(below, lambda _, count: f"{message.msg_id}+{count}", closed=closed)
+    text = text if length else text.removeprefix(b"\n")
     own = head + body[:length] + text.rstrip(b"\r\n") + b"\n"
     joined = unescape(body[:length]) + text
     return [(_with_body(message, joined, not text.strip(b"\r\n")), own), *added], unfinished

@@ -63,7 +63,7 @@ class Appender:
         self._left: os.stat_result | None = None  # the file as our last append left it
         self._last_id: str | None = None  # the last id in the log then
         self._end = 0  # and where our last record ended
-        self._flushed_directory_of = 0  # an inode
+        self._opened = self._name_flushed = 0  # how many files, and up to which the directory was flushed
         self._keys = KeyFinder(self._path)
         self._randomness = b""  # a child that forked must not draw what its parent draws
 
@@ -80,7 +80,11 @@ class Appender:
                 time.sleep(self._policy.retry_backoff * 2 ** (attempt - 1))
                 self._retries += 1
             self._attempts += 1
-            messages = self._attempt(prepared, idempotency_key)
+            try:
+                messages = self._attempt(prepared, idempotency_key)
+            except OSError as error:
+                segments.name_file(error, self._path)
+                raise
             if messages:
                 return messages
         raise LockTimeoutError(self._path, self._policy.max_retries, time.monotonic() - started)
@@ -150,6 +154,7 @@ class Appender:
                 self._fd = segments.open_to_append(self._path)
                 opened = os.fstat(self._fd)
                 self._inode, self._device = opened.st_ino, opened.st_dev
+                self._opened += 1
             if not lock.acquire(self._fd, self._lock_timeout, self._patience):
                 return None
             status = self._status()
@@ -161,7 +166,7 @@ class Appender:
         """The file at the path, if it is the one that we have open."""
         try:
             status = os.lstat(self._path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return status if status.st_ino == self._inode and status.st_dev == self._device else None
 
@@ -215,8 +220,7 @@ class Appender:
             records.append(codec.encode_stamped(last_id, format_time(ts) if ts else stamp, rest))
             messages.append(message)
         data = glue + b"\n".join(records)
-        self._write_all(data, keep)
-        self._left, self._last_id, self._end = self._status(), last_id, keep + len(data)
+        self._left, self._last_id, self._end = self._write_all(data, keep), last_id, keep + len(data)
         return messages
 
     def _random_bytes(self, n: int) -> bytes:
@@ -226,17 +230,28 @@ class Appender:
         taken, self._randomness = self._randomness[:n], self._randomness[n:]
         return taken
 
-    def _write_all(self, data: bytes, size: int) -> None:
-        """One write; what is not written whole is taken back."""
+    def _write_all(self, data: bytes, size: int) -> os.stat_result | None:
+        """One write, and the file as it then is at the path. What is not written whole is taken back,
+        and so is what went nobody knows where."""
         try:
             written = os.write(self._fd, data)
-        except OSError:
-            self._cut(size)
+            if written == len(data):
+                return self._status()
+        except OSError as error:
+            self._take_back(size, error)
             raise
-        if written < len(data):
+        reason = f"only {written:,} of {len(data):,} bytes could be written, and were taken back"
+        short = OSError(errno.ENOSPC, reason, self._path)
+        self._take_back(size, short)
+        raise short
+
+    def _take_back(self, size: int, reason: OSError) -> None:
+        """Cut off what was written; the next writer heals what cannot be."""
+        try:
             self._cut(size)
-            reason = f"only {written:,} of {len(data):,} bytes could be written, and were taken back"
-            raise OSError(errno.ENOSPC, reason, self._path)
+        except OSError as error:
+            text = f"{reason.strerror}; what was written could not be taken back ({error.strerror})"
+            raise OSError(reason.errno, f"{text}: look before you post it again", self._path) from reason
 
     def _cut(self, size: int) -> None:
         """Truncate the file, for good: after a loss of power, a block of what was cut off could stand in
@@ -283,11 +298,12 @@ class Appender:
         return DurabilityError(self._path, ids, error.strerror or str(error))
 
     def _flush_name(self) -> None:
-        """Make the name of the file last, and that of an archive; once for each file."""
-        inode = self._inode
-        if self._flushed_directory_of != inode:
+        """Make the name of the file last, and that of an archive; once each time that it is opened, since a
+        new file may have the inode of one that is gone."""
+        opened = self._opened
+        if self._name_flushed != opened:
             _flush_directory(self._path)
-            self._flushed_directory_of = inode
+            self._name_flushed = opened
 
 
 def _flush_directory(path: str) -> None:

@@ -73,7 +73,7 @@ class KeyFinder:
         for written, offset in _keys_in(segment, max(searched, oldest)):
             self._seen.setdefault(_unquoted(written), set()).add((segment.inode, offset))
         self._searched[segment.inode] = segment.size, _ending(segment, segment.size)
-        for inode, offset in self._seen.get(key, ()):
+        for inode, offset in sorted(self._seen.get(key, ()), reverse=True):  # the newest, where clocks went back
             message = _message_at(segment, offset) if inode == segment.inode else None
             if message and _stands_for(message, key, not_before_ms):
                 return message

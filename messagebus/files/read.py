@@ -10,7 +10,7 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
@@ -18,7 +18,7 @@ from messagebus.codec import Decoder
 from messagebus.codec.oneline import is_preamble_id, record_of
 from messagebus.errors import GapWarning, SinceIDNotFoundError
 from messagebus.files.search import id_at, search, start_of_last
-from messagebus.files.segments import Log, Segment
+from messagebus.files.segments import Log, Segment, name_file
 from messagebus.message import Message
 
 _FIRST_CHUNK = 16 * 1024  # bytes read at first: most who give a cursor want little
@@ -54,20 +54,20 @@ class Reader:
 
     def read(self, since_id: str | None = None) -> Generator[Message, None, None]:
         """Every message after ``since_id``, oldest first. Raises SinceIDNotFoundError."""
-        with closing(Log(self._path)) as log:
+        with self._log() as log:
             found = self._locate(log, since_id)
             messages = chain.from_iterable(batch for batch, _ in self._batches(log, found))
             yield from self._after(messages, since_id, found.inside, _own_id)
 
     def read_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
         """Like ``read``, each message with its bytes as they stand in the file."""
-        with closing(Log(self._path)) as log:
+        with self._log() as log:
             found = self._locate(log, since_id)
             yield from self._after(self._pairs(log, found), since_id, found.inside, _id_of_pair)
 
     def get(self, msg_id: str) -> tuple[Message, bytes] | None:
         """The message with this id and its bytes; None where there is none."""
-        with closing(Log(self._path)) as log:
+        with self._log() as log:
             try:
                 found = self._locate(log, msg_id)
             except SinceIDNotFoundError:
@@ -83,7 +83,7 @@ class Reader:
         """The newest ``n`` messages, oldest first."""
         self.unfinished = False
         newest: list[Message] = []
-        with closing(Log(self._path)) as log:
+        with self._log() as log:
             for position in reversed(range(len(log))):
                 if len(newest) >= n:
                     break
@@ -91,6 +91,16 @@ class Reader:
                     if segment:
                         newest = self._segment_tail(segment, n - len(newest)) + newest
         return newest
+
+    @contextmanager
+    def _log(self) -> Iterator[Log]:
+        """The files as they are now; errors name them."""
+        try:
+            with closing(Log(self._path)) as log:
+                yield log
+        except OSError as error:
+            name_file(error, self._path)
+            raise
 
     def _pairs(self, log: Log, found: _Found) -> Iterator[tuple[Message, bytes]]:
         stored: list[bytes] = []

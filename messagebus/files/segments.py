@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from messagebus.codec import BOM
-from messagebus.errors import GapWarning, InvalidBusPathError
+from messagebus.errors import BusError, GapWarning, InvalidBusPathError
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _STAMP = "%Y%m%d-%H%M%S-%f"
@@ -69,7 +69,12 @@ def _open(path: str, flags: int) -> int:
         if error.errno == errno.ELOOP:
             raise _not_regular(path, stat.S_IFLNK) from None
         raise
-    if (found := stat.S_IFMT(os.fstat(fd).st_mode)) != stat.S_IFREG:
+    try:
+        found = stat.S_IFMT(os.fstat(fd).st_mode)
+    except OSError:
+        os.close(fd)
+        raise
+    if found != stat.S_IFREG:
         os.close(fd)
         raise _not_regular(path, found)
     return fd
@@ -85,6 +90,12 @@ def _file_type(path: str) -> int | None:
 def _not_regular(path: str, found: int | None) -> InvalidBusPathError:
     kind = _KINDS.get(found or 0, "no regular file")
     return InvalidBusPathError(f"{path} is {kind}; a bus must be a regular file, so name one")
+
+
+def name_file(error: OSError, path: str) -> None:
+    """Let an error say which file it is about: what fails on a descriptor names none."""
+    if error.filename is None and not isinstance(error, BusError):
+        error.filename = path
 
 
 def archive_name(path: str, moment: datetime) -> str:
@@ -147,14 +158,10 @@ class Log:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._live, self._archives = _snapshot(path)
+        self._live, self._size, self._archives = _snapshot(path)
 
     def __len__(self) -> int:
         return len(self._archives) + (self._live is not None)
-
-    def name(self, position: int) -> str:
-        """The path of the segment at ``position``."""
-        return self._archives[position] if position < len(self._archives) else self.path
 
     @contextmanager
     def segment(self, position: int) -> Iterator[Segment | None]:
@@ -176,7 +183,7 @@ class Log:
             finally:
                 os.close(fd)
         elif self._live is not None:
-            yield _segment(self._live, closed=False)
+            yield _segment(self._live, closed=False)._replace(size=self._size)
 
     def close(self) -> None:
         """Close the live file."""
@@ -191,19 +198,24 @@ def _segment(fd: int, *, closed: bool) -> Segment:
     return Segment(fd, status.st_ino, start, status.st_size, closed)
 
 
-def _snapshot(path: str) -> tuple[int | None, list[str]]:
-    """The live file and the archives of one moment: whatever is rotated while we look is
+def _snapshot(path: str) -> tuple[int | None, int, list[str]]:
+    """The live file, its size, and the archives of one moment: whatever is rotated while we look is
     looked at again, or it would be in neither."""
     while True:
         live = open_to_read(path)
-        archives = list_archives(path)
         if live is None:
+            archives = list_archives(path)
             if _file_type(path) is None and archives == list_archives(path):
-                return None, archives
+                return None, 0, archives
             continue
         try:
-            if os.path.samestat(os.fstat(live), os.lstat(path)):
-                return live, archives
+            archives = list_archives(path)
+            status = os.fstat(live)
+            if os.path.samestat(status, os.lstat(path)):
+                kept, live = live, None
+                return kept, status.st_size, archives
         except FileNotFoundError:
             pass  # rotated or deleted just now: look again
-        os.close(live)
+        finally:
+            if live is not None:
+                os.close(live)

@@ -11,10 +11,14 @@ import os
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from messagebus.files.segments import list_archives
+
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver, ObservedWatch
 
-Mark = tuple[int, int, int] | None
+_DESCRIPTORS = 8  # what events take, and some for reading
+
+Mark = tuple[int, int, int] | tuple[str, ...]
 
 
 class FileWatch:
@@ -31,7 +35,7 @@ class FileWatch:
         try:
             status = os.lstat(self._path)
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return tuple(list_archives(self._path)[-1:])  # a file may have come and gone between two looks
         return status.st_ino, status.st_size, status.st_mtime_ns
 
     def wait(self, mark: Mark, timeout: float) -> bool:
@@ -137,6 +141,7 @@ class _Hub:
         ]
         try:
             if self._observer is None:
+                _ask_for_descriptors()
                 observer = observers.Observer()
                 observer.start()
                 self._observer = observer
@@ -158,6 +163,18 @@ class _Hub:
             self._observer.stop()
             self._observer.join()
             self._observer = None
+
+
+def _ask_for_descriptors() -> None:
+    """Raise OSError where descriptors run out: watchdog would lose the first that it gets if there
+    were no more, and reading comes before events."""
+    taken: list[int] = []
+    try:
+        while len(taken) < _DESCRIPTORS:
+            taken.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    finally:
+        for fd in taken:
+            os.close(fd)
 
 
 _hub = _Hub()

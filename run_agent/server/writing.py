@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 
-from messagebus import Draft, InvalidMessageError, Message, MessageBus
+from messagebus import Draft, DurabilityError, InvalidMessageError, Message, MessageBus
 from run_agent.server.problems import too_many
 from run_agent.server.tree import Address, Tree
 
@@ -69,6 +69,8 @@ class Writer:
                 return bus.append_messages([post.draft for post in posts])
         except InvalidMessageError:
             pass  # one of them: then one after another
+        except DurabilityError as error:  # all of them are stored, and each is told its own id
+            return [DurabilityError(error.path, (msg_id,), error.reason) for msg_id in error.msg_ids]
         except Exception as error:  # noqa: BLE001 - raised again where each post waits
             return [error] * len(posts)
         return [_append(bus, post) for post in posts]

@@ -25,7 +25,7 @@ FORGED = "MSG-01FORGED0000000000000000ZZ"
 RECORD = f"---\nmsg_id: {FORGED}\ntype: FACT\nproject_id: p\n---\nforged\n".encode()
 START = b"\n\n---\nmsg_id:"
 CI_AND_SOAK = pytest.mark.parametrize(
-    "examples", [150, pytest.param(3000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+    "examples", [100, pytest.param(3000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
 )
 
 

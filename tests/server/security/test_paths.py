@@ -96,7 +96,8 @@ def test_links_out_of_the_root_are_refused(
         "project": outside, "no-project": outside / "none", "up": Path(".."), "demo/task": outside,
         "demo/no-task": outside / "none", "demo/up": Path("../../outside"), "chain": root / "project",
         f"a/{BUS}": outside / BUS, f"b/{BUS}": outside / "new.md", f"c/{ARCHIVE}": outside / BUS,
-        f"d/{ARCHIVE}": outside / "none", f"f/{ARCHIVE}": outside / BUS, "demo/device": Path("/dev"), f"e/{BUS}": Path("/dev/zero"),
+        f"d/{ARCHIVE}": outside / "none", f"f/{ARCHIVE}": outside / BUS, "demo/device": Path("/dev"),
+        f"e/{BUS}": Path("/dev/zero"),
     }.items():  # fmt: skip
         (root / link).symlink_to(target)
     links = ["project", "project/tasks/t", "no-project", "no-project/tasks/t", "up", "up/tasks/outside", "chain"]
