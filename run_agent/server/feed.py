@@ -147,6 +147,7 @@ class Feed:
         self._events.append(new)
         self._bytes += len(new.data)
         self._chunk = None
+        self._numbers.pop(None, None)  # who finds the log empty from now on, after somebody removed it
         self._numbers[new.msg_id] = self._first + len(self._events)
         while len(self._events) > _RING_EVENTS or (self._bytes > _RING_BYTES and len(self._events) > 1):
             self._drop_oldest()

@@ -53,12 +53,9 @@ class Serving:
         self._server.should_exit = True
         self.loop.call_soon_threadsafe(self.app.state.end_streams)
 
-    def end(self) -> None:
-        self.client.close()
-        if self._thread.is_alive():
-            self.begin_to_end()
+    def has_ended(self) -> bool:
         self._thread.join(SECONDS)
-        assert not self._thread.is_alive()
+        return not self._thread.is_alive()
 
 
 class Process:
@@ -106,8 +103,16 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
+@pytest.fixture(scope="session")
+def ending() -> Iterator[list[Serving]]:
+    """Servers that were told to end. uvicorn takes its time for that, and the next test need not wait."""
+    servers: list[Serving] = []
+    yield servers
+    assert all(server.has_ended() for server in servers)
+
+
 @pytest.fixture
-def serving(root: Path) -> Iterator[Callable[..., Serving]]:
+def serving(root: Path, ending: list[Serving]) -> Iterator[Callable[..., Serving]]:
     """Start servers in this process: of ``create_app(root, **options)``, or of what ``put_in`` puts it in."""
     started: list[Serving] = []
 
@@ -120,7 +125,9 @@ def serving(root: Path) -> Iterator[Callable[..., Serving]]:
 
     yield start
     for server in started:
-        server.end()
+        server.client.close()
+        server.begin_to_end()
+    ending.extend(started)
 
 
 @pytest.fixture

@@ -172,6 +172,17 @@ def test_a_feed_that_begins_anew(
     assert listener.bodies(1) == ["last"]
 
 
+def test_a_log_that_is_empty_again(served: Any, listen: Listen, tell: Tell, root: Path) -> None:
+    """Somebody removed it: who comes then is not given what the feed remembers of it."""
+    first = listen(served.url + PROJECT)
+    tell("one", "two")
+    assert first.bodies(2) == ["one", "two"]
+    (root / "demo/PROJECT-MESSAGE-BUS.md").unlink()
+    second = listen(served.url + PROJECT)
+    tell("new")
+    assert second.bodies(1) == ["new"]
+
+
 def test_a_feed_that_fails(
     served: Any, listen: Listen, tell: Tell, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., Any]
 ) -> None:

@@ -117,7 +117,7 @@ def test_a_log_that_is_changed_under_a_stream(
     served: Any, listen: Listen, tell: Tell, bus: MessageBus, root: Path, how: str
 ) -> None:
     """Messages may be missing before the next one: it is told so, and what it can page."""
-    old = tell("old", "older")
+    tell("old", "older")
     listener = listen(served.url + PROJECT)
     assert listener.bodies(2) == ["old", "older"]
     tell("live")
@@ -135,8 +135,8 @@ def test_a_log_that_is_changed_under_a_stream(
         tell("new")
     left = [message.msg_id for message in bus.read_messages()]
     reset = listener.next()
-    assert (reset.type, reset.json["newest"]) == ("reset", left[-1])
-    assert reset.json["oldest"] == (old[0] if how == "cut" else left[0])
+    assert reset.type == "reset"
+    assert {*reset.json.values()} <= {*left}, "of what is there by now"
     assert listener.bodies(len(left)) == [message.body for message in bus.read_messages()]
     tell("and on")
     assert listener.bodies(1) == ["and on"]
