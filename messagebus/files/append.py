@@ -65,7 +65,7 @@ class Appender:
         self._end = 0  # and where our last record ended
         self._opened = self._name_flushed = 0  # how many files, and up to which the directory was flushed
         self._keys = KeyFinder(self._path)
-        self._randomness = b""  # a child that forked must not draw what its parent draws
+        self._randomness, self._drawn = b"", 0  # a child that forked must not draw what its parent draws
 
     def append(self, drafts: Sequence[Draft], idempotency_key: str | None = None) -> list[Message]:
         """Store ``drafts``, all or none. Raises LockTimeoutError, DurabilityError,
@@ -225,10 +225,11 @@ class Appender:
 
     def _random_bytes(self, n: int) -> bytes:
         """``os.urandom``, fetched a page at a time: a call costs as much as all the rest of an id."""
-        if len(self._randomness) < n:
-            self._randomness = os.urandom(_RANDOM_PAGE)
-        taken, self._randomness = self._randomness[:n], self._randomness[n:]
-        return taken
+        start = self._drawn
+        if start + n > len(self._randomness):
+            self._randomness, start = os.urandom(_RANDOM_PAGE), 0
+        self._drawn = start + n
+        return self._randomness[start : start + n]
 
     def _write_all(self, data: bytes, size: int) -> os.stat_result | None:
         """One write, and the file as it then is at the path. What is not written whole is taken back,
@@ -324,6 +325,17 @@ def _now_ms() -> int:
 
 def _seam_behind(fd: int, start: int, size: int) -> codec.Seam:
     """The seam at the end of these bytes, looking back no further than it takes."""
+    low = max(start, size - _WINDOW)
+    data = os.pread(fd, size - low, low)
+    if not data.endswith(b"\0"):
+        seam = codec.find_seam(data, whole_file=low == 0)
+        if seam.last_id or low == start:  # nearly always
+            return seam._replace(keep=low + seam.keep)
+    return _seam_far_behind(fd, start, size)
+
+
+def _seam_far_behind(fd: int, start: int, size: int) -> codec.Seam:
+    """The same where blocks at the end were never written, or the last record is a long one."""
     end = _end_of_text(fd, start, size)
     starts = takewhile(lambda at: at >= start, starts_backwards(fd, end))
     low: int | None = max(start, end - _WINDOW)

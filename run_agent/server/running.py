@@ -100,7 +100,7 @@ def _log_to_stderr(*, log_json: bool) -> None:
     handler.setFormatter(JsonLines() if log_json else TextLines())
     logging.getLogger().addHandler(handler)
     logging.getLogger("run_agent.server").setLevel(logging.INFO)
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # what it warns of, the journal says
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what it complains of, the journal says
     logging.captureWarnings(capture=True)
 
 

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,7 +76,10 @@ class Process:
         self.greeting = self.process.stdout.readline()
         assert self.greeting.startswith("Serving "), log.read_text()
         self.url = self.greeting.split(" at ")[1].split()[0]
-        self.client = httpx.Client(base_url=self.url, timeout=SECONDS)
+
+    @cached_property
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=SECONDS)
 
     @property
     def port(self) -> str:
