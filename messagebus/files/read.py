@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
-from messagebus.codec import Decoder
+from messagebus.codec import MAX_HEADER, Decoder
 from messagebus.codec.oneline import is_preamble_id, record_of
 from messagebus.errors import GapWarning, SinceIDNotFoundError
 from messagebus.files.search import id_at, search, start_of_last
@@ -193,12 +193,18 @@ def _decoded(decoder: Decoder, segment: Segment, offset: int) -> Iterator[list[M
         # A record longer than a chunk is fetched in growing strides, not copied again and again.
         data = os.pread(segment.fd, min(max(chunk, decoder.waiting), segment.size - offset), offset)
         if not data:
-            warnings.warn(f"the log was cut while it was read, at byte {offset:,}", GapWarning, stacklevel=2)
+            if not _may_be_healed(segment):
+                warnings.warn(f"the log was cut while it was read, at byte {offset:,}", GapWarning, stacklevel=2)
             break
         offset += len(data)
         chunk = min(2 * chunk, _CHUNK)
         yield decoder.feed(data)
     yield decoder.finish(closed=segment.closed)
+
+
+def _may_be_healed(segment: Segment) -> bool:
+    """Is no more gone than a writer cuts off that mends what a crash left (SPEC.md, "Healing")?"""
+    return segment.size - os.fstat(segment.fd).st_size < MAX_HEADER
 
 
 def _recall(log: Log, place: _Place) -> _Found | None:

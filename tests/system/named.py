@@ -7,6 +7,7 @@ so every reader knows a whole body from the half of one, and from what somebody 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -44,7 +45,9 @@ def verdict(name: str, body: str, intact: bool | None) -> str:
 
 
 def _begins(genuine: str, torn: str) -> bool:
-    """Is this the beginning of it? (Of a line cut short nobody can say whether it was escaped.)"""
+    """Is this the beginning of it? (Of a line cut short nobody can say whether it was escaped, nor whose the first
+    bytes of a record are that somebody began behind it and died, too: SPEC.md, "Torn records".)"""
+    torn = re.sub(r"\n\n(--?|---\n?(m(s(g(_(i(d)?)?)?)?)?)?)\Z", "", torn)
     lines, line_end, last = torn.rpartition("\n")
     return genuine.startswith((torn, lines + line_end + last.removeprefix("\\")))
 
