@@ -111,7 +111,7 @@ def test_what_says_that_it_is_there(client: httpx.Client) -> None:
     for path in ("/healthz", "/api/v1/health"):
         assert client.get(path).json() == {"status": "ok"}
     assert client.get("/api/v1/version").json() == {"version": version("run-agent"), "api": "v1"}
-    assert client.delete("/healthz").headers["Allow"] == "GET, HEAD"
+    assert {*client.delete("/healthz").headers["Allow"].split(", ")} == {"GET", "HEAD"}
 
 
 def test_what_nobody_foresaw(
