@@ -40,7 +40,7 @@ lint: $(READY)  ## Style, types and import rules
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
 soak: $(READY)  ## The long tests: more writers, more messages, more crashes
-	@$(BIN)/python -m pytest -q -m soak --timeout 3600
+	@$(BIN)/python -m pytest -q -m soak --timeout 3600 -n 2 --dist worksteal --durations 20
 
 fuzz: $(READY)  ## Look for inputs that break the format, FUZZ_SECONDS (60) long
 	@echo "==> Installing atheris"

@@ -28,13 +28,11 @@ _BEHIND_ID = re.compile(rb"[ \t\r]*(\n|\Z)")
 
 def search(log: Log, msg_id: str) -> tuple[int, int] | None:
     """Bisect the newest segment that can hold ``msg_id``; on a miss, scan them all."""
-    for position in reversed(range(len(log))):
+    position = _newest_that_can_hold(log, msg_id)
+    if position >= 0:
         with log.segment(position) as segment:
-            if segment and _starts_before(segment, msg_id):
-                offset = _bisect(segment, msg_id)
-                if offset is not None:
-                    return position, offset
-                break
+            if segment and (offset := _bisect(segment, msg_id)) is not None:
+                return position, offset
     for position in range(len(log)):
         with log.segment(position) as segment:
             if segment and (offset := _scan(segment, msg_id, segment.start, segment.size)) is not None:
@@ -42,8 +40,24 @@ def search(log: Log, msg_id: str) -> tuple[int, int] | None:
     return None
 
 
-def _starts_before(segment: Segment, msg_id: str) -> bool:
-    first = _first_record(segment, segment.start, segment.size)
+def _newest_that_can_hold(log: Log, msg_id: str) -> int:
+    """The newest segment whose first id is not behind ``msg_id``; -1 where there is none. Most
+    cursors are in the last: from there in strides that double, then by bisecting."""
+    low, high, stride = len(log) - 1, len(log), 1
+    while low >= 0 and not _starts_before(log, low, msg_id):
+        low, high, stride = max(low - stride, -1), low, 2 * stride
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _starts_before(log, middle, msg_id):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _starts_before(log: Log, position: int, msg_id: str) -> bool:
+    with log.segment(position) as segment:
+        first = _first_record(segment, segment.start, segment.size) if segment else None
     mine, wanted = order(first[1]) if first else None, order(msg_id)
     return mine is not None and wanted is not None and mine <= wanted
 

@@ -279,3 +279,20 @@ def test_a_tail_over_archives(path, n):
     left = bus.read_messages()
     assert left == messages[: len(left)]
     assert bus.read_last_n(n) == left[-n:]
+
+
+def test_a_cursor_is_found_in_any_of_many_archives_by_opening_a_few(path, monkeypatch):
+    bus = MessageBus(path, auto_rotate_bytes=1)
+    messages = [bus.append_message(draft(f"{number}")) for number in range(200)]
+    opened: list[str] = []
+
+    def open_archive(archive: str) -> int | None:
+        opened.append(archive)
+        return really(archive)
+
+    really = segments.open_archive
+    monkeypatch.setattr(segments, "open_archive", open_archive)
+    for number, message in enumerate(messages):
+        opened.clear()
+        assert f"{message.msg_id}\n".encode() in MessageBus(path).get_stored(message.msg_id)
+        assert len(set(opened)) <= 2 * len(messages).bit_length(), f"for the {number}th of {len(messages)}"
