@@ -15,10 +15,10 @@ from messagebus.codec.framing import (
     MAX_HEADER,
     OTHER_FIELDS,
     PLAIN_START,
-    UNFINISHED_START,
     header_end,
     id_line,
     is_crlf,
+    kept_before_start,
     lead,
     split,
     unescape,
@@ -246,8 +246,7 @@ def _without_unwritten(region: bytes, length: int, then: Then) -> bytes:
         region = region[:end] if region[end:].strip(b"\r\n") else region
     elif then is Then.A_RECORD:
         return region
-    next_start = UNFINISHED_START.search(region, length)
-    return region[: next_start.start() + 1] if next_start else region
+    return region[: kept_before_start(region, length)]
 
 
 def _with_length(

@@ -15,7 +15,7 @@ PLAIN_START = b"\n\n---\nmsg_id:"
 START = re.compile(rb"\n\r*\n---(\r*)\nmsg_id:")
 _HEADER_END = re.compile(rb"\n---\r*(?:\n|\Z|(?=\0))")  # NUL: a crash left what follows unwritten
 # What a crash, or a look between two pages of a write, leaves of the next record's start.
-UNFINISHED_START = re.compile(rb"\n\r*\n(?:--?|---\r*(?:\n(?:m(?:s(?:g(?:_(?:i(?:d)?)?)?)?)?)?)?)\Z")
+_UNFINISHED_START = re.compile(rb"\n\r*\n(?:--?|---\r*(?:\n(?:m(?:s(?:g(?:_(?:i(?:d)?)?)?)?)?)?)?)\Z")
 
 _ESCAPABLE = re.compile(rb"^(\\*---\r*)$", re.MULTILINE)
 _ESCAPED = re.compile(rb"^\\(\\*---\r*)$", re.MULTILINE)
@@ -38,6 +38,15 @@ def id_of(record: bytes) -> str:
 def id_line(record: bytes) -> bytes:
     """The bytes of that id."""
     return record.partition(b"\n")[0].strip(b" \t\r")
+
+
+def kept_before_start(region: bytes, length: int) -> int | None:
+    """How much of what stands behind a header is kept, where it ends, behind a body of ``length`` bytes,
+    in the first bytes of a record that never was; None where it does not."""
+    if match := _UNFINISHED_START.search(region, length):
+        return match.start() + 1
+    # An editor may have taken the line end of an empty body: that of the header is in front then.
+    return 0 if not length and _UNFINISHED_START.match(b"\n" + region) else None
 
 
 def escape(body: bytes) -> bytes:

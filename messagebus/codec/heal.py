@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from messagebus.codec.framing import BOM, MAX_HEADER, PLAIN_START, UNFINISHED_START, header_end, id_of, is_crlf
+from messagebus.codec.framing import BOM, MAX_HEADER, PLAIN_START, header_end, id_of, is_crlf, kept_before_start
 from messagebus.msgid import OURS
 
 _ID_KEY = b"\nmsg_id:"
@@ -98,9 +98,9 @@ def _is_header_so_far(record: bytes) -> bool:
 def _kept_of_body(head: bytes, region: bytes, *, crlf: bool) -> int:
     """How much of what follows the last header stays."""
     lengths = re.findall(rb"^content_length: (\d{1,12})\r?$", head, re.MULTILINE)
-    next_start = UNFINISHED_START.search(region, int(lengths[-1])) if lengths else None
-    if not next_start:
+    length = int(lengths[-1]) if lengths else 0
+    kept = kept_before_start(region, length) if lengths else None
+    if kept is None:
         return len(region)
-    kept = region[: next_start.start() + 1]
-    body = kept.replace(b"\r\n", b"\n") if crlf else kept  # lengths count what was converted as LF
-    return len(kept) if len(body) > int(lengths[-1]) else len(region)
+    body = region[:kept].replace(b"\r\n", b"\n") if crlf else region[:kept]  # lengths count what was converted as LF
+    return kept if len(body) > length or not length else len(region)

@@ -44,6 +44,9 @@ class _Found(NamedTuple):
     inside: bool
 
 
+_BEGINNING = _Found(0, 0, inside=False)
+
+
 class Reader:
     """Reads the log at one path. Threads may share it."""
 
@@ -72,12 +75,9 @@ class Reader:
                 found = self._locate(log, msg_id)
             except SinceIDNotFoundError:
                 return None
-            for message, stored in self._pairs(log, found):
-                if message.msg_id == msg_id:
-                    return message, stored
-                if not found.inside:
-                    break
-        return None
+            # A broken record may have its id as well, and be found first.
+            pairs = chain(self._pairs(log, found), self._pairs(log, _BEGINNING))
+            return next((pair for pair in pairs if pair[0].msg_id == msg_id), None)
 
     def tail(self, n: int) -> list[Message]:
         """The newest ``n`` messages, oldest first."""
@@ -146,7 +146,7 @@ class Reader:
     def _locate(self, log: Log, msg_id: str | None) -> _Found:
         """The record that ``msg_id`` belongs to. Raises SinceIDNotFoundError."""
         if msg_id is None:
-            return _Found(0, 0, inside=False)
+            return _BEGINNING
         place = self._place
         if place and place.msg_id == msg_id and (recalled := _recall(log, place)):
             return recalled

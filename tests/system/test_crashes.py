@@ -104,6 +104,22 @@ def test_an_append_behind_a_cut_record(sample):
         assert not bus.unfinished, cut
 
 
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+@pytest.mark.parametrize(("body", "stripped"), [("text", 1), ("", 1), ("", 2)])
+def test_a_cut_record_behind_what_an_editor_saved_without_its_line_ends(path, body, stripped, line_end):
+    """As when a body is empty, and the line end that is left is that of its header."""
+    neighbours = [MessageBus(path).append_message(Draft("FACT", "demo", text)) for text in ("above", body)]
+    saved = path.read_bytes()[:-stripped].replace(b"\n", line_end)
+    path.write_bytes(saved)
+    MessageBus(path).append_message(AFTER)
+    text = path.read_bytes()
+    for cut in range(len(saved), text.index(b"\ncontent_length", len(saved))):
+        path.write_bytes(text[:cut])
+        assert MessageBus(path).read_messages() == neighbours, text[len(saved) : cut]
+        after = MessageBus(path).append_message(AFTER)
+        assert MessageBus(path).read_messages() == [*neighbours, after], text[len(saved) : cut]
+
+
 def test_a_follower_watching_at_each_cut(path, draft, follow_through):
     """One follower, one file that grows by a cut record and a whole one, for every cut."""
     cuts: list[Message] = []

@@ -264,6 +264,14 @@ def test_a_cursor_whose_record_broke_still_stands(bus: MessageBus, path: Path) -
     assert bus.read_messages(posted[1].msg_id) == [posted[2]]
 
 
+def test_a_message_is_found_below_a_broken_record_of_its_id(bus: MessageBus, path: Path) -> None:
+    path.write_text(
+        "---\nmsg_id: x\nbroken: [\n---\nno\n\n---\nmsg_id: x\n---\nyes\n\n---\nmsg_id: y\nbroken: [\n---\n"
+    )
+    assert bus.get_message("x") == bus.read_messages()[0]
+    assert bus.get_message("y") is None
+
+
 # --- following ---------------------------------------------------------------------------------
 
 
