@@ -265,11 +265,11 @@ def test_a_cursor_whose_record_broke_still_stands(bus: MessageBus, path: Path) -
 
 
 def test_a_message_is_found_below_a_broken_record_of_its_id(bus: MessageBus, path: Path) -> None:
-    path.write_text(
-        "---\nmsg_id: x\nbroken: [\n---\nno\n\n---\nmsg_id: x\n---\nyes\n\n---\nmsg_id: y\nbroken: [\n---\n"
-    )
-    assert bus.get_message("x") == bus.read_messages()[0]
-    assert bus.get_message("y") is None
+    broken = "---\nmsg_id: x\nbroken: [\n---\nno\n"
+    path.write_text(broken + "\n---\nmsg_id: y\n---\nbetween\n\n---\nmsg_id: x\n---\nyes\n")
+    assert bus.get_message("x") == bus.read_messages()[1]
+    path.write_text(broken)
+    assert bus.get_message("x") is None
 
 
 # --- following ---------------------------------------------------------------------------------
