@@ -163,6 +163,10 @@ class Log:
     def __len__(self) -> int:
         return len(self._archives) + (self._live is not None)
 
+    def name(self, position: int) -> str:
+        """The path of the file at ``position``, oldest first."""
+        return self._archives[position] if position < len(self._archives) else self.path
+
     @contextmanager
     def segment(self, position: int) -> Iterator[Segment | None]:
         """The segment at ``position``, oldest first.
@@ -171,8 +175,7 @@ class Log:
         something else than a file that is named like one.
         """
         if position < len(self._archives):
-            archive = self._archives[position]
-            fd = open_archive(archive)
+            fd = open_archive(archive := self.name(position))
             if fd is None:
                 if _file_type(archive) is None:
                     warnings.warn(f"{archive} was removed before it was read", GapWarning, stacklevel=2)
