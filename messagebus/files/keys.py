@@ -72,7 +72,9 @@ class KeyFinder:
             searched = 0
         for written, offset in _keys_in(segment, max(searched, oldest)):
             self._seen.setdefault(_unquoted(written), set()).add((segment.inode, offset))
-        self._searched[segment.inode] = segment.size, _ending(segment, segment.size)
+        ending = _ending(segment, segment.size)
+        # Blocks that were never written tell nothing: what is written there instead may end in such blocks again.
+        self._searched[segment.inode] = (0, b"") if ending.endswith(b"\0") else (segment.size, ending)
         for inode, offset in sorted(self._seen.get(key, ()), reverse=True):  # the newest, where clocks went back
             message = _message_at(segment, offset) if inode == segment.inode else None
             if message and _stands_for(message, key, not_before_ms):

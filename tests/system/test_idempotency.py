@@ -105,6 +105,22 @@ def test_a_key_among_many_messages_of_some_days(path, pass_time):
         assert MessageBus(path).append_message(draft(f"{hours}"), idempotency_key=f"key {hours}") == again
 
 
+def test_a_key_written_where_unwritten_blocks_were(path):
+    """What an open bus saw of the end of a file were blocks that the next writer cuts off."""
+    bus = MessageBus(path)
+    first = bus.append_message(draft(), idempotency_key="another")
+    leave_blocks(path, 1_000)
+    assert bus.append_message(draft(), idempotency_key="another") == first
+    second = MessageBus(path).append_message(draft(), idempotency_key=KEY)
+    leave_blocks(path, 2_000)
+    assert bus.append_message(draft(), idempotency_key=KEY) == second
+
+
+def leave_blocks(path: Path, count: int) -> None:
+    with path.open("ab") as file:
+        file.write(bytes(count))
+
+
 def test_the_same_key_with_other_content_is_refused(path):
     bus = MessageBus(path)
     bus.append_message(draft(), idempotency_key=KEY)
