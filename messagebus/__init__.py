@@ -14,6 +14,7 @@ The rooms of the house, from the ground up (SPEC.md is the format, in prose):
     backend     what a store must do               memory     the reference store
     files/      the default store                  discovery  names and places of bus files
     follow      following a log                    bus        MessageBus, what people import
+    check       what is damaged in a log           mend       and mending it (findings: the codes)
 
 Names are imported when first used: a reader does not pay for the writer's imports.
 """
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from messagebus.bus import MessageBus
+    from messagebus.check import check_bus
     from messagebus.discovery import discover_bus
     from messagebus.errors import (
         BusError,
@@ -37,13 +39,18 @@ if TYPE_CHECKING:
         LockTimeoutError,
         SinceIDNotFoundError,
     )
+    from messagebus.findings import Finding
     from messagebus.memory import MemoryBackend
+    from messagebus.mend import Mended, mend_bus
     from messagebus.message import RUN_CRASH, RUN_START, RUN_STOP, Draft, Link, Message, Parent
 
 _HOMES = {
     "MessageBus": "bus",
     "discover_bus": "discovery",
     "MemoryBackend": "memory",
+    "check_bus": "check",
+    "Finding": "findings",
+    **dict.fromkeys(("Mended", "mend_bus"), "mend"),
     **dict.fromkeys(("Draft", "Link", "Message", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP"), "message"),
     **dict.fromkeys(
         (
@@ -63,9 +70,9 @@ _HOMES = {
 
 __all__ = [
     "RUN_CRASH", "RUN_START", "RUN_STOP",
-    "BusError", "BusNotFoundError", "Draft", "DurabilityError", "GapWarning", "IdempotencyConflictError",
-    "InvalidBusPathError", "InvalidMessageError", "Link", "LockTimeoutError", "MemoryBackend", "Message", "MessageBus",
-    "Parent", "SinceIDNotFoundError", "discover_bus",
+    "BusError", "BusNotFoundError", "Draft", "DurabilityError", "Finding", "GapWarning", "IdempotencyConflictError",
+    "InvalidBusPathError", "InvalidMessageError", "Link", "LockTimeoutError", "MemoryBackend", "Mended", "Message",
+    "MessageBus", "Parent", "SinceIDNotFoundError", "check_bus", "discover_bus", "mend_bus",
 ]  # fmt: skip
 
 

@@ -33,6 +33,7 @@ VERBS: dict[str, Any] = {
             "post": "run_agent.commands.bus_post:post",
             "read": "run_agent.commands.bus_read:read",
             "discover": "run_agent.commands.bus_discover:discover",
+            "check": "run_agent.commands.bus_check:check",
         },
     ),
     "serve": "run_agent.commands.serve:serve",

@@ -230,14 +230,14 @@ def read_record(mark: bytes, piece: bytes, then: Then) -> tuple[list[Found], boo
     if not LENGTH.fullmatch(str(length)):
         return [(_with_body(message, unescape(region), False), stored)], False
     length = int(length)
-    whole = _without_unwritten(region, length, then)
+    whole = without_unwritten(region, length, then)
     found, unfinished = _with_length(message, start + head, whole, length, closed=then is not Then.PERHAPS_MORE)
     if len(found) == 1 and whole == region and not unfinished:
         found = [(found[0][0], stored)]
     return found, unfinished or (then is Then.PERHAPS_MORE and whole != region)
 
 
-def _without_unwritten(region: bytes, length: int, then: Then) -> bytes:
+def without_unwritten(region: bytes, length: int, then: Then) -> bytes:
     """What stands behind a header, without what a crash left of the next record below its body:
     blocks of NUL and whatever follows them, and the first bytes of a start."""
     unwritten = region.find(b"\0")

@@ -196,7 +196,7 @@ class Appender:
             warnings.warn(f"could not rotate {self._path}: {error}; it grows on", RuntimeWarning, stacklevel=2)
             return
         if self._policy.fsync:
-            _flush_directory(self._path)
+            segments.flush_directory(self._path)
         self._let_go()
 
     def _write(self, prepared: list[_Prepared], status: os.stat_result) -> list[Message]:
@@ -303,20 +303,8 @@ class Appender:
         new file may have the inode of one that is gone."""
         opened = self._opened
         if self._name_flushed != opened:
-            _flush_directory(self._path)
+            segments.flush_directory(self._path)
             self._name_flushed = opened
-
-
-def _flush_directory(path: str) -> None:
-    """Make the names beside ``path`` last."""
-    directory = os.path.dirname(path)
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, directory) from None
-    finally:
-        os.close(fd)
 
 
 def _now_ms() -> int:

@@ -92,10 +92,30 @@ def _not_regular(path: str, found: int | None) -> InvalidBusPathError:
     return InvalidBusPathError(f"{path} is {kind}; a bus must be a regular file, so name one")
 
 
+def is_at(path: str, fd: int) -> bool:
+    """Is the open file the one at the path?"""
+    try:
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def name_file(error: OSError, path: str) -> None:
     """Let an error say which file it is about: what fails on a descriptor names none."""
     if error.filename is None and not isinstance(error, BusError):
         error.filename = path
+
+
+def flush_directory(path: str) -> None:
+    """Make the names beside ``path`` last."""
+    directory = os.path.dirname(path)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, directory) from None
+    finally:
+        os.close(fd)
 
 
 def archive_name(path: str, moment: datetime) -> str:
@@ -182,11 +202,11 @@ class Log:
                 yield None
                 return
             try:
-                yield _segment(fd, closed=True)
+                yield whole(fd, closed=True)
             finally:
                 os.close(fd)
         elif self._live is not None:
-            yield _segment(self._live, closed=False)._replace(size=self._size)
+            yield whole(self._live, closed=False)._replace(size=self._size)
 
     def close(self) -> None:
         """Close the live file."""
@@ -195,7 +215,8 @@ class Log:
             self._live = None
 
 
-def _segment(fd: int, *, closed: bool) -> Segment:
+def whole(fd: int, *, closed: bool) -> Segment:
+    """All that an open file holds now."""
     status = os.fstat(fd)
     start = len(BOM) if os.pread(fd, len(BOM), 0) == BOM else 0
     return Segment(fd, status.st_ino, start, status.st_size, closed)

@@ -21,7 +21,7 @@ import pytest
 
 import messagebus
 from messagebus import GapWarning, InvalidBusPathError, LockTimeoutError, Message, MessageBus
-from messagebus.files import append, lock
+from messagebus.files import lock, segments
 
 
 def _load(name: str) -> Any:
@@ -123,7 +123,7 @@ def test_a_follower_goes_on_after_a_removal_and_says_that_there_is_a_gap(path, f
 def test_each_new_file_has_its_name_flushed(path, monkeypatch):
     """... also where the system numbers it as it did the one that was removed."""
     flushed: list[str] = []
-    monkeypatch.setattr(append, "_flush_directory", flushed.append)
+    monkeypatch.setattr(segments, "flush_directory", flushed.append)
     with MessageBus(path, fsync=True) as bus:
         for files in range(1, 20):
             bus.append_message(aftermath.draft("in a new file"))

@@ -286,10 +286,10 @@ def test_a_durability_error_names_the_ids() -> None:
 
 def test_the_public_names() -> None:
     assert set(messagebus.__all__) == {
-        "BusError", "BusNotFoundError", "Draft", "DurabilityError", "GapWarning", "IdempotencyConflictError",
-        "InvalidBusPathError", "InvalidMessageError", "Link", "LockTimeoutError",
-        "MemoryBackend", "Message", "MessageBus", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP",
-        "SinceIDNotFoundError", "discover_bus",
+        "BusError", "BusNotFoundError", "Draft", "DurabilityError", "Finding", "GapWarning",
+        "IdempotencyConflictError", "InvalidBusPathError", "InvalidMessageError", "Link", "LockTimeoutError",
+        "MemoryBackend", "Mended", "Message", "MessageBus", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP",
+        "SinceIDNotFoundError", "check_bus", "discover_bus", "mend_bus",
     }  # fmt: skip
     assert all(getattr(messagebus, name) for name in messagebus.__all__)
     assert set(messagebus.__all__) <= set(dir(messagebus))

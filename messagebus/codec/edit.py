@@ -1,0 +1,57 @@
+"""A record changed in a few lines of its header; all its other bytes stay as somebody wrote them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import takewhile
+
+from messagebus import header
+from messagebus.codec.framing import MAX_HEADER, OTHER_FIELDS, header_end
+
+_START = b"---\n"
+_LENGTH = b"content_length"
+_LINE = re.compile(rb"[A-Za-z_]+:(?: .*)?|[ -].*")
+
+
+def edited(
+    record: bytes,
+    meta: Mapping[str, str],
+    *,
+    msg_id: str | None = None,
+    body: bytes | None = None,
+    length: int | None = None,
+) -> bytes | None:
+    """``record`` with these entries in its ``meta``, and where they are given another id, another body
+    (as it is to be stored), another length.
+
+    None where its header is not made of lines that can be changed one by one.
+    """
+    end = header_end(record[len(_START) :])
+    if end is None:
+        return None
+    lines = record[len(_START) :][: end.start()].split(b"\n")
+    names = [line.partition(b":")[0] for line in lines]
+    if not all(map(_LINE.fullmatch, lines)) or (b"meta" in names and b"meta:" not in lines):
+        return None
+    if length is not None:
+        lines = [line for line, name in zip(lines, names, strict=True) if name != _LENGTH]
+        lines.append(b"%b: %d" % (_LENGTH, length))
+    if msg_id is not None:
+        lines[0] = f"msg_id: {msg_id}".encode()
+    text = b"\n".join(_with_meta(lines, meta))
+    below = record[len(_START) + end.end() :] if body is None else body + b"\n"
+    return _START + text + b"\n---\n" + below if len(text) < MAX_HEADER - OTHER_FIELDS else None
+
+
+def _with_meta(lines: list[bytes], meta: Mapping[str, str]) -> list[bytes]:
+    """The lines of a header with these entries; a ``meta`` that is new stands in front of the length."""
+    if b"meta:" not in lines:
+        lengths = (at for at, line in enumerate(lines) if line.startswith(_LENGTH))
+        lines.insert(next(lengths, len(lines)), b"meta:")
+    at = lines.index(b"meta:") + 1
+    old = list(takewhile(lambda line: line.startswith(b" "), lines[at:]))
+    indent = old[0][: len(old[0]) - len(old[0].lstrip(b" "))].decode() if old else "  "
+    new = [header.entry(name, value, indent).rstrip("\n").encode() for name, value in meta.items()]
+    named = tuple(line.partition(b": ")[0] + b":" for line in new)
+    return [*lines[:at], *new, *(line for line in old if not line.startswith(named)), *lines[at + len(old) :]]

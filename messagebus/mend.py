@@ -1,0 +1,212 @@
+"""Mending a log that ``check.py`` finds damaged, without losing a byte that somebody wrote.
+
+Under the lock, a damaged file is written anew (``codec/rewrite.py``) beside the old one, which stays
+as ``<path>.<UTC timestamp>.broken``, and takes its place at once: there is no moment without a bus, and
+none with half of one. Writers wait for the lock meanwhile; readers do not notice.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from itertools import chain
+from typing import NamedTuple
+
+from messagebus.check import Progress, check_bus
+from messagebus.codec.rewrite import Rewrite, Scope
+from messagebus.codec.survey import Piece
+from messagebus.discovery import scope_of
+from messagebus.errors import InvalidBusPathError, LockTimeoutError
+from messagebus.files import lock, segments
+from messagebus.files.pieces import pieces_of
+from messagebus.findings import CODES, Finding
+from messagebus.msgid import Order, next_msg_id, order
+
+_STAMP = "%Y%m%d-%H%M%S-%f"
+_TO_SORT = {CODES["order"], CODES["duplicate"], CODES["overlap"]}
+_DONE = {
+    CODES["order"]: "put the records into the order of their ids",
+    CODES["line-ends"]: "ended all lines of records in LF",
+    CODES["stretch"]: "said at the beginning that messages may be missing",
+}
+
+
+class Mended(NamedTuple):
+    """A file that was mended: its path, where the original is kept ("" where nothing was rewritten),
+    and what was done, a line each."""
+
+    path: str
+    broken: str
+    done: list[str]
+
+
+def mend_bus(
+    path: str | os.PathLike[str], *, lock_timeout: float = 10.0, progress: Progress | None = None
+) -> list[Mended]:
+    """Mend what ``check_bus`` finds in the log at ``path``; where it finds nothing, nothing is touched.
+
+    lock_timeout: seconds. ``progress`` as for ``check_bus``. Raises LockTimeoutError, BusNotFoundError,
+    InvalidBusPathError, and OSError, which leaves the files as they were.
+    """
+    path = os.path.abspath(path)
+    if not _damage(path, progress):
+        return []
+    is_new = not os.path.lexists(path)
+    with _locked(path, lock_timeout):
+        mended = [Mended(path, "", ["made the file, which was missing beside its archives"])] if is_new else []
+        return mended + list(_Mending(path, _damage(path, progress)).run())
+
+
+def _damage(path: str, progress: Progress | None) -> list[Finding]:
+    """What can be mended: of a link, only a person can know what it was for."""
+    found = check_bus(path, progress=progress)
+    return [finding for finding in found if finding.is_damage and finding.code != CODES["link"]]
+
+
+class _Span(NamedTuple):
+    """A file of the log: its path, and the earliest and the latest id in it (None: it has none)."""
+
+    path: str
+    first: Order | None
+    last: Order | None
+
+
+class _Mending:
+    """What has to be done to the files of one log, whose lock is held."""
+
+    def __init__(self, path: str, damage: list[Finding]) -> None:
+        scope = scope_of(path)
+        self._path = path
+        self._leftovers = [finding.path for finding in damage if finding.code == CODES["leftover"]]
+        self._damage = [finding for finding in damage if finding.code != CODES["leftover"]]
+        self._scope = Scope(scope.project_id or "unknown", scope.task_id, datetime.now(UTC))
+
+    def run(self) -> Iterator[Mended]:
+        for leftover in self._leftovers:
+            os.unlink(leftover)
+            yield Mended(leftover, "", ["removed what an interrupted mending had left"])
+        spans = _spans(self._path) if self._damage else []
+        last = _id_in_front(spans)
+        for files in _clusters(spans):
+            paths = {span.path for span in files}
+            damage = [finding for finding in self._damage if finding.path in paths]
+            if damage:
+                last = yield from self._rewrite(files, damage, last)
+            else:
+                last = (_latest(files) or (0, last))[1]
+
+    def _rewrite(self, files: list[_Span], damage: list[Finding], before: str) -> Generator[Mended, None, str]:
+        """Write a file anew; or some that overlap, as one in place of the newest. Returns its last id."""
+        *others, target = (span.path for span in files)
+        codes = {finding.code for finding in damage}
+        rewrite = Rewrite(
+            self._scope,
+            before,
+            {finding.msg_id for finding in damage if finding.code == CODES["duplicate"]},
+            missing="".join(finding.text for finding in damage if finding.code == CODES["stretch"]),
+            sort=not codes.isdisjoint(_TO_SORT),
+            live=target == self._path,
+        )
+        broken = _replace(target, rewrite.records(chain.from_iterable(map(_pieces, (*others, target)))))
+        yield Mended(target, broken, [*(done for code, done in _DONE.items() if code in codes), *rewrite.done])
+        for path in others:
+            broken = _broken_name(path)
+            os.rename(path, broken)
+            yield Mended(path, broken, [f"moved its records to {target}: the two overlapped"])
+        segments.flush_directory(self._path)
+        return rewrite.last
+
+
+def _spans(path: str) -> list[_Span]:
+    """The files of the log, archives first."""
+    spans = []
+    with closing(segments.Log(path)) as log:
+        for position in range(len(log)):
+            with suppress(InvalidBusPathError), log.segment(position) as segment:
+                ids = [here for piece in pieces_of(segment) if (here := order(piece.msg_id))] if segment else []
+                spans.append(_Span(log.name(position), min(ids, default=None), max(ids, default=None)))
+    return spans
+
+
+def _clusters(spans: list[_Span]) -> list[list[_Span]]:
+    """The files of a log, those together that overlap in time, with all between them."""
+    clusters: list[list[_Span]] = []
+    for span in spans:
+        files = [span]
+        while (first := _first(files)) and (latest := _latest(chain.from_iterable(clusters))) and first <= latest:
+            files = clusters.pop() + files
+        clusters.append(files)
+    return clusters
+
+
+def _first(files: list[_Span]) -> Order | None:
+    return min((span.first for span in files if span.first), default=None)
+
+
+def _latest(files: Iterable[_Span]) -> Order | None:
+    return max((span.last for span in files if span.last), default=None)
+
+
+def _id_in_front(spans: list[_Span]) -> str:
+    """An id earlier than all of the log."""
+    first = _first(spans)
+    return next_msg_id(None, max(first[0] - 1, 0) if first else time.time_ns() // 1_000_000, bytes)
+
+
+def _pieces(path: str) -> Iterator[Piece]:
+    fd = segments.open_to_read(path)
+    if fd is None:
+        return
+    try:
+        yield from pieces_of(segments.whole(fd, closed=True))
+    finally:
+        os.close(fd)
+
+
+def _replace(path: str, records: Iterable[bytes]) -> str:
+    """Put the records into the place of the file; returns where that is now."""
+    broken = _broken_name(path)
+    temporary = broken.removesuffix("broken") + "mending"
+    try:
+        _write(temporary, records, os.stat(path))
+        os.link(path, broken)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    return broken
+
+
+def _write(path: str, records: Iterable[bytes], like: os.stat_result) -> None:
+    """A new file of these records, for good, with the mode and the owner of another."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.writelines(b"\n" + record if number else record for number, record in enumerate(records))
+        with suppress(PermissionError):  # whoever may write here may not be the owner
+            os.fchown(file.fileno(), like.st_uid, like.st_gid)
+        os.fchmod(file.fileno(), like.st_mode & 0o7777)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _broken_name(path: str) -> str:
+    return f"{path}.{datetime.now(UTC).strftime(_STAMP)}.broken"
+
+
+@contextmanager
+def _locked(path: str, timeout: float) -> Iterator[None]:
+    """Hold the lock of the file that is at the path, so that nobody writes or rotates."""
+    while True:
+        fd = segments.open_to_append(path)
+        try:
+            if not lock.acquire(fd, timeout):
+                raise LockTimeoutError(path, 1, timeout)
+            if segments.is_at(path, fd):
+                yield
+                return
+        finally:
+            lock.release(fd)
+            os.close(fd)
