@@ -135,7 +135,7 @@ class Appender:
             if status is None:
                 return None
             if messages and Reader(self._path).get(messages[-1].msg_id):
-                return messages  # the editor that replaced the file had read them already
+                return messages  # the editor that saved the file had read them already
             if key is not None and (first := self._keys.find(key, _now_ms() - KEY_MEMORY_MS)):
                 return [answer_again(prepared[0][0], first)]
             if may_rotate and status.st_size >= self._policy.auto_rotate_bytes:
@@ -145,7 +145,7 @@ class Appender:
             messages = self._write(prepared, status)
             if self._left is not None:
                 return messages
-            # An editor replaced the file while we wrote: on to the one that is there now.
+            # An editor saved the file while we wrote: on to the one that is there now.
 
     def _lock(self) -> os.stat_result | None:
         """Lock the file at the path, and be sure that it still is there; None: no lock."""
@@ -200,8 +200,8 @@ class Appender:
         self._let_go()
 
     def _write(self, prepared: list[_Prepared], status: os.stat_result) -> list[Message]:
-        """Number the records and write them at once. Leaves ``_left`` None where the file was
-        replaced meanwhile."""
+        """Number the records and write them at once. Leaves ``_left`` None where an editor saved
+        the file meanwhile."""
         now_ms, now = _now_ms(), datetime.now(UTC)
         left, size = self._left, status.st_size
         if left and size == self._end and left.st_mtime_ns == status.st_mtime_ns and left.st_ino == status.st_ino:
@@ -232,12 +232,14 @@ class Appender:
         return self._randomness[start : start + n]
 
     def _write_all(self, data: bytes, size: int) -> os.stat_result | None:
-        """One write, and the file as it then is at the path. What is not written whole is taken back,
-        and so is what went nobody knows where."""
+        """One write, and the file as it then is at the path; None where it is another, or has another
+        size than we gave it. What is not written whole is taken back, and so is what went nobody
+        knows where."""
         try:
             written = os.write(self._fd, data)
             if written == len(data):
-                return self._status()
+                status = self._status()
+                return status if status and status.st_size == size + written else None
         except OSError as error:
             self._take_back(size, error)
             raise

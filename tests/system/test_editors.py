@@ -96,6 +96,31 @@ def test_an_append_that_races_with_a_replacement(path, race, point, known):
 
 
 @old_or_new_bus
+@pytest.mark.parametrize("edit", ["", "some more text\n" * 40], ids=["as-it-was", "longer"])
+@pytest.mark.parametrize("point", POINTS)
+def test_an_append_that_races_with_a_rewrite_in_place(path, race, point, edit, known):
+    """As above, but the file keeps its inode: only its size tells that the record was overwritten."""
+    bus = MessageBus(path)
+    before = bus.append_messages([draft(), draft("second")])
+    content = edit.encode() + b"\n" + path.read_bytes()
+    if not known:
+        bus = MessageBus(path)
+    once = race(point, lambda: path.write_bytes(content))
+    racing = bus.append_message(draft("racing"))
+    assert once.done
+    after = bus.append_message(draft("after"))
+    assert MessageBus(path).read_messages() == [*before, racing, after]
+
+
+def test_a_rewrite_in_place_that_has_the_new_message_already(path, race):
+    bus = MessageBus(path)
+    before = bus.append_message(draft())
+    race("written", lambda: path.write_bytes(path.read_bytes() + b"\n\n"))
+    racing = bus.append_message(draft("racing"))
+    assert MessageBus(path).read_messages() == [before, racing]
+
+
+@old_or_new_bus
 @pytest.mark.parametrize("point", POINTS)
 def test_an_append_that_races_with_a_deletion(path, race, point, known):
     bus = MessageBus(path)
