@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 
 from messagebus.backend import Backend
@@ -51,9 +51,10 @@ class Place:
             yield from self.read_on()
         except SinceIDNotFoundError as error:
             self._lost = error
-            for message in self._not_seen_yet():
-                if self._move_to(message):
-                    yield message
+            with suppress(SinceIDNotFoundError):  # an editor is saving: there is another change to come
+                for message in self._not_seen_yet():
+                    if self._move_to(message):
+                        yield message
 
     def _move_to(self, message: Message) -> bool:
         """Stand at ``message``; is it new?"""
@@ -102,6 +103,8 @@ class Place:
             return
         bound = order(self._newest or "")
         for message in self._backend.read():
+            if is_other_log and message.msg_id in samples:
+                return  # an editor that saves had it away when we looked: there is another change to come
             here = order(message.msg_id)
             if is_other_log or bound is None or (here is not None and here > bound):
                 yield message

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
@@ -227,6 +228,39 @@ def test_each_step_of_a_rewrite_in_place_is_seen(path, follow_through):
     steps = [lambda size=size: path.write_bytes(content[:size]) for size in sizes]
     steps.append(lambda: after.append(bus.append_message(draft("after"))))
     assert follow_through(path, steps) == [*before, *after]
+
+
+@pytest.mark.parametrize(("away", "back"), list(combinations(range(1, 6), 2)))
+def test_a_save_that_has_the_file_away_between_two_looks(path, script, away, back):
+    """Editors rename the old file before they write the new one. ``away`` and ``back`` count the
+    looks that the follower takes when it wakes."""
+    writer = MessageBus(path)
+    before = writer.append_messages([draft(f"{number}") for number in range(3)])
+    content, looks, stop = path.read_bytes(), 0, threading.Event()
+    bus = MessageBus(path)
+    read = bus._backend.read
+
+    def look(since_id: str | None = None):
+        nonlocal looks
+        looks += 1
+        if looks == away:
+            path.unlink()
+        if looks == back:
+            path.write_bytes(content)
+        return read(since_id)
+
+    def wake() -> None:
+        nonlocal looks
+        looks, bus._backend.read = 0, look
+
+    def end() -> None:
+        bus._backend.read = read
+        path.write_bytes(content)
+
+    after: list[Message] = []
+    steps = [wake, lambda: None, lambda: None, end, lambda: after.append(MessageBus(path).append_message(draft("new")))]
+    bus._backend.watch = lambda: script(steps, stop)
+    assert list(bus.follow(stop=stop)) == [*before, *after]
 
 
 def test_the_last_message_is_edited_out_while_a_follower_is_on(path, following):
