@@ -5,8 +5,8 @@ The editors are the real ones (``editors.py``); of VS Code, the system calls.
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import runpy
 import select
 import subprocess
 import sys
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,17 +25,7 @@ TRIED = "messages beside editors that save"
 LINE = "[2026-11-21 03:14:15] DECISION: by hand"
 
 
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("system_editors", Path(__file__).with_name("editors.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-editors = _load()
+editors = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("editors.py"))))
 
 
 def draft(body: str) -> Draft:
