@@ -75,10 +75,16 @@ class Nano:
     """nano has no batch mode: it gets a terminal, and keys."""
 
     def __init__(self, path: Path) -> None:
-        program = find("nano")
-        self._pid, self._fd = pty.fork()
-        if not self._pid:
-            os.execve(program, ["nano", "--ignorercfiles", str(path)], {"TERM": "xterm", "LC_ALL": "C.UTF-8"})  # noqa: S606
+        self._fd, terminal = pty.openpty()
+        self._process = subprocess.Popen(
+            [find("nano"), "--ignorercfiles", str(path)],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env={"TERM": "xterm", "LC_ALL": "C.UTF-8"},
+            start_new_session=True,
+        )
+        os.close(terminal)
         self._await(rb"Read \d+ lines")
 
     def _await(self, pattern: bytes) -> bytes:
@@ -100,10 +106,10 @@ class Nano:
         try:
             while os.read(self._fd, 65536):
                 pass
-        except OSError:  # the terminal is gone, and nano with it
+        except OSError:  # nano has closed its end
             pass
         os.close(self._fd)
-        os.waitpid(self._pid, 0)
+        assert self._process.wait(SECONDS) == 0
 
 
 class VSCode:
