@@ -12,6 +12,7 @@ import re
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ REQUIRED = bool(os.environ.get("REQUIRE_EDITORS"))
 
 def find(program: str) -> str:
     """The path of an editor; without it the test is skipped, or fails where all must be there."""
-    found = shutil.which(program)
+    found = shutil.which("gsed" if program == "sed" and sys.platform == "darwin" else program)  # the one of GNU
     if not found:
         (pytest.fail if REQUIRED else pytest.skip)(f"{program} is not installed")
     return found
