@@ -16,7 +16,6 @@ import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from messagebus import codec
@@ -24,15 +23,12 @@ from messagebus.errors import DurabilityError, LockTimeoutError
 from messagebus.files import lock, segments
 from messagebus.files.keys import KeyFinder
 from messagebus.files.read import Reader
-from messagebus.files.search import starts_backwards
+from messagebus.files.seam import WINDOW, last_archived_id, seam_behind
 from messagebus.message import KEY_MEMORY_MS, Draft, Message, answer_again, format_time, in_utc, message_from
 from messagebus.msgid import is_ours, later, next_msg_id
 
 if TYPE_CHECKING:
     from messagebus.files import Policy
-
-_WINDOW = 64 * 1024  # bytes of the end of a file looked over at first
-_LONGEST_LEAD = 64  # bytes that the blank line before a record may take
 
 _RANDOM_PAGE = 256  # bytes
 _YIELDS_BEFORE_FLUSH = 10
@@ -266,11 +262,11 @@ class Appender:
         """How the next record joins the file; reads only what others wrote since last time."""
         left, size = self._left, status.st_size
         if left and left.st_ino == status.st_ino and self._end < size:
-            seam = _seam_behind(self._fd, self._end - 1, size)  # from the end of our last line
+            seam = seam_behind(self._fd, self._end - 1, size)  # from the end of our last line
             if seam.last_id:
                 return self._behind_ours(seam)
-        seam = _seam_behind(self._fd, 0, size)
-        return self._behind_ours(seam._replace(last_id=seam.last_id or _last_archived_id(self._path)))
+        seam = seam_behind(self._fd, 0, size)
+        return self._behind_ours(seam._replace(last_id=seam.last_id or last_archived_id(self._path)))
 
     def _behind_ours(self, seam: codec.Seam) -> codec.Seam:
         """Ours increase, too, where a foreign record, whose clock may be any, stands between; and where
@@ -280,7 +276,7 @@ class Appender:
             if last_id > (self._last_id or ""):
                 return seam  # as ever
         elif last_id:
-            low = max(seam.keep - _WINDOW, 0)
+            low = max(seam.keep - WINDOW, 0)
             last_id = later(last_id, codec.last_of_ours(os.pread(self._fd, seam.keep - low, low)))
         return seam._replace(last_id=later(last_id, self._last_id))
 
@@ -311,56 +307,6 @@ class Appender:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _seam_behind(fd: int, start: int, size: int) -> codec.Seam:
-    """The seam at the end of these bytes, looking back no further than it takes."""
-    low = max(start, size - _WINDOW)
-    data = os.pread(fd, size - low, low)
-    if not data.endswith(b"\0"):
-        seam = codec.find_seam(data, whole_file=low == 0)
-        if seam.last_id or low == start:  # nearly always
-            return seam._replace(keep=low + seam.keep)
-    return _seam_far_behind(fd, start, size)
-
-
-def _seam_far_behind(fd: int, start: int, size: int) -> codec.Seam:
-    """The same where blocks at the end were never written, or the last record is a long one."""
-    end = _end_of_text(fd, start, size)
-    starts = takewhile(lambda at: at >= start, starts_backwards(fd, end))
-    low: int | None = max(start, end - _WINDOW)
-    while low is not None:
-        seam = codec.find_seam(os.pread(fd, end - low, low), whole_file=low == 0)
-        seam = seam._replace(keep=low + seam.keep)
-        if seam.last_id:
-            break
-        low = next((max(start, at - _LONGEST_LEAD) for at in starts if at < low), None)
-    return seam
-
-
-def _end_of_text(fd: int, start: int, size: int) -> int:
-    """Where the NULs at the end begin: blocks that a crash left unwritten (SPEC.md, "Healing")."""
-    while size > start:
-        low = max(start, size - _WINDOW)
-        kept = len(os.pread(fd, size - low, low).rstrip(b"\0"))
-        if kept:
-            return low + kept
-        size = low
-    return size
-
-
-def _last_archived_id(path: str) -> str | None:
-    for archive in reversed(segments.list_archives(path)):
-        fd = segments.open_archive(archive)
-        if fd is None:
-            continue
-        try:
-            last_id = _seam_behind(fd, 0, os.fstat(fd).st_size).last_id
-        finally:
-            os.close(fd)
-        if last_id:
-            return last_id
-    return None
 
 
 _appenders: weakref.WeakSet[Appender] = weakref.WeakSet()

@@ -21,7 +21,7 @@ import yaml
 from messagebus import Draft, InvalidMessageError, MemoryBackend, Message, MessageBus, SinceIDNotFoundError, header
 from messagebus.codec import Decoder, decode
 from messagebus.codec.fields import from_fields
-from messagebus.files import append, keys, read, search
+from messagebus.files import append, keys, read, seam, search
 from messagebus.header import HeaderError
 from run_agent.commands import bus_post
 
@@ -33,7 +33,8 @@ SIZES: dict[tuple[Any, str], int] = {
     (search, "WINDOW"): 32,
     (search, "_PROBE"): 16,
     (keys, "_CHUNK"): 40,
-    (append, "_WINDOW"): 32,
+    (seam, "WINDOW"): 32,
+    (append, "WINDOW"): 32,
 }
 START = re.compile(rb"(?:\A|\n\r*\n)(?:\xef\xbb\xbf)?---\r*\nmsg_id:[ \t]*([^\n]*)")
 HOSTILE = Draft("FACT", "p", "\n\n---\nmsg_id: x\n---\n", run_id="---")

@@ -9,36 +9,21 @@ polls and followers on both sides are given the same.
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import model
 import pytest
+import stores
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from messagebus import Draft, IdempotencyConflictError, Message, MessageBus, SinceIDNotFoundError, memory
 from messagebus.files import append, segments
-
-
-def _load(name: str) -> ModuleType:
-    """A module beside this one, which others beside it may import then: tests are no package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-model = _load("model")
-stores = _load("stores")
 
 # --- what is appended ------------------------------------------------------------------------
 

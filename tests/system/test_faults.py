@@ -6,29 +6,16 @@ So each place on the write path where something can go wrong does. What must hol
 from __future__ import annotations
 
 import errno
-import importlib.util
 import os
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
 
+import aftermath
+import failing
 import pytest
 
 from messagebus import DurabilityError, MessageBus
-
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-aftermath = _load("aftermath")
-failing = _load("failing")
 
 
 def in_turns(call: int) -> tuple[int, ...]:

@@ -6,7 +6,6 @@ says how many bytes fit in. Where nothing can be mounted, these tests are skippe
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -17,22 +16,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import aftermath
 import pytest
 
 import messagebus
 from messagebus import Message, MessageBus
-
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-aftermath = _load("aftermath")
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 FILES = 12  # inodes of the disk, that of its directory among them

@@ -5,7 +5,6 @@ The processes that have them are in ``limited.py``.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -14,22 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aftermath
 import pytest
 
 import messagebus
 from messagebus import MessageBus
-
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-aftermath = _load("aftermath")
 
 LIMITED = Path(__file__).with_name("limited.py")
 LIBRARY = str(Path(messagebus.__file__).parents[1])

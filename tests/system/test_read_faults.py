@@ -6,7 +6,6 @@ A read gives all that there is or says which file it could not read; it never gi
 from __future__ import annotations
 
 import errno
-import importlib.util
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,24 +14,12 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+import aftermath
+import failing
 import pytest
 
 from messagebus import Message, MessageBus
 from run_agent import cli
-
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-aftermath = _load("aftermath")
-failing = _load("failing")
-
 
 # --- reads -------------------------------------------------------------------------------------
 

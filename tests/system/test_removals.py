@@ -6,7 +6,6 @@ place for it again, and followers go on.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -17,23 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aftermath
 import pytest
 
 import messagebus
 from messagebus import GapWarning, InvalidBusPathError, LockTimeoutError, Message, MessageBus
 from messagebus.files import lock, segments
-
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-aftermath = _load("aftermath")
 
 SECONDS = 30.0
 
