@@ -89,6 +89,14 @@ def is_ours(msg_id: str) -> bool:
     return _OURS.fullmatch(msg_id) is not None
 
 
+def sibling(msg_id: str, number: int) -> str:
+    """A later id with the time of ``msg_id``, for another message that had the same; ``number`` (0 to
+    2**32 - 1) tells siblings apart. One of ours has siblings of ours, right behind it."""
+    if is_ours(msg_id) and not msg_id.startswith(_LAST):
+        return _encode(_decode(msg_id) + 1 + number)
+    return f"{msg_id}-{number:08X}"
+
+
 def later(one: str | None, two: str | None) -> str | None:
     """The later of two ids; one that holds no time is before all that do."""
     if one is None or two is None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ulid import ULID
 
-from messagebus.msgid import next_msg_id, order, time_of
+from messagebus.msgid import is_ours, next_msg_id, order, sibling, time_of
 
 settings.register_profile("messagebus", deadline=None)
 settings.load_profile("messagebus")
@@ -138,3 +138,22 @@ def test_both_kinds_are_ordered_by_time() -> None:
 def test_no_id_fits_after_the_last_millisecond() -> None:
     with pytest.raises(OverflowError):
         made(None, LAST_MS + 1)
+
+
+@given(OURS | FOREIGN, st.integers(0, 2**32 - 2))
+def test_a_sibling_is_later_and_of_the_same_kind(msg_id: str, number: int) -> None:
+    assert msg_id < sibling(msg_id, number) < sibling(msg_id, number + 1)
+    assert is_ours(sibling(msg_id, number)) == is_ours(msg_id)
+
+
+def test_a_sibling_of_ours_is_right_behind_it() -> None:
+    msg_id = "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZZ"
+    assert sibling(msg_id, 0) == "MSG-01KAJ3M2Q8Z0V4T5R6W7X8YA00"
+    assert sibling(msg_id, 2**32 - 1) == "MSG-01KAJ3M2Q8Z0V4T5R6WBX8Y9ZZ"
+
+
+def test_a_sibling_of_the_last_is_foreign() -> None:
+    """Nothing of ours can follow it."""
+    last = "MSG-7" + "Z" * 25
+    assert sibling(last, 255) == f"{last}-000000FF"
+    assert order(last) < order(sibling(last, 0))  # type: ignore[operator]
