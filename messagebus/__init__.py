@@ -13,6 +13,8 @@ The rooms of the house, from the ground up (SPEC.md is the format, in prose):
     header      the YAML subset                    codec/     bytes <-> messages
     backend     what a store must do               memory     the reference store
     files/      the default store                  discovery  names and places of bus files
+    merge       two versions of a file made one    paragraphs what stands outside of records
+    weave       two orders made one
     follow      following a log                    bus        MessageBus, what people import
     check       what is damaged in a log           mend       and mending it (findings: the codes)
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from messagebus.findings import Finding
     from messagebus.memory import MemoryBackend
     from messagebus.mend import Mended, mend_bus
+    from messagebus.merge import merge_logs
     from messagebus.message import RUN_CRASH, RUN_START, RUN_STOP, Draft, Link, Message, Parent
 
 _HOMES = {
@@ -51,6 +54,7 @@ _HOMES = {
     "check_bus": "check",
     "Finding": "findings",
     **dict.fromkeys(("Mended", "mend_bus"), "mend"),
+    "merge_logs": "merge",
     **dict.fromkeys(("Draft", "Link", "Message", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP"), "message"),
     **dict.fromkeys(
         (
@@ -73,6 +77,7 @@ __all__ = [
     "BusError", "BusNotFoundError", "Draft", "DurabilityError", "Finding", "GapWarning", "IdempotencyConflictError",
     "InvalidBusPathError", "InvalidMessageError", "Link", "LockTimeoutError", "MemoryBackend", "Mended", "Message",
     "MessageBus", "Parent", "SinceIDNotFoundError", "check_bus", "discover_bus", "mend_bus",
+    "merge_logs",
 ]  # fmt: skip
 
 

@@ -19,7 +19,7 @@ SERVER = [
 ]
 
 PURE = (
-    *("message.py", "rules.py", "msgid.py", "header.py", "errors.py"),
+    *("message.py", "rules.py", "msgid.py", "header.py", "errors.py", "weave.py", "paragraphs.py", "merge.py"),
     *(f"codec/{path.name}" for path in sorted((ROOT / "messagebus/codec").glob("*.py"))),
 )
 IMPURE = {

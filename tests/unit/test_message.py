@@ -289,7 +289,7 @@ def test_the_public_names() -> None:
         "BusError", "BusNotFoundError", "Draft", "DurabilityError", "Finding", "GapWarning",
         "IdempotencyConflictError", "InvalidBusPathError", "InvalidMessageError", "Link", "LockTimeoutError",
         "MemoryBackend", "Mended", "Message", "MessageBus", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP",
-        "SinceIDNotFoundError", "check_bus", "discover_bus", "mend_bus",
+        "SinceIDNotFoundError", "check_bus", "discover_bus", "mend_bus", "merge_logs",
     }  # fmt: skip
     assert all(getattr(messagebus, name) for name in messagebus.__all__)
     assert set(messagebus.__all__) <= set(dir(messagebus))
