@@ -25,6 +25,7 @@ TEMPLATE = """\
 run-agent bus post        store a message
 run-agent bus read        show messages, and follow
 run-agent bus discover    which bus is used from here, and why
+run-agent bus merge       two versions of a bus made one, for git
 run-agent completion      completion for bash, zsh and fish
 ```
 
@@ -99,7 +100,7 @@ A variable that is empty says nothing. The names with `JRUN_` are the Go runner'
 | 3 | no bus found: nothing names one, and there is none upward from here |
 | 4 | the id of `--since` is not on the bus (with `--follow` it is said, and all is shown) |
 | 5 | lock timeout: other writers held the bus for all of `--lock-timeout`; nothing was written |
-| 6 | refused: a message (with `--jsonl`: at least one), or a path that cannot be a bus or be opened |
+| 6 | refused: a message (with `--jsonl`: at least one), a path that cannot be a bus or be opened, or no git work tree |
 | 7 | no answer in time |
 | 70 | unexpected: a full disk, a flush that failed (the message says that it is stored), a bug |
 | 130 | interrupted by Ctrl-C |

@@ -28,12 +28,13 @@ from run_agent import output
 # A verb: where its command is. A group: its help, and its verbs.
 VERBS: dict[str, Any] = {
     "bus": (
-        "Post to, read and find message buses.",
+        "Post to, read, find and merge message buses.",
         {
             "post": "run_agent.commands.bus_post:post",
             "read": "run_agent.commands.bus_read:read",
             "discover": "run_agent.commands.bus_discover:discover",
             "check": "run_agent.commands.bus_check:check",
+            "merge": "run_agent.commands.bus_merge:merge",
         },
     ),
     "serve": "run_agent.commands.serve:serve",

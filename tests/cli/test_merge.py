@@ -1,0 +1,115 @@
+"""`run-agent bus merge` by hand, and what it refuses; tests/system/test_git.py has it under git."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from messagebus import Message, merge_logs
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def sides(place: Path, fill: Callable[..., list[Message]]) -> list[Path]:
+    """BASE, OURS and THEIRS, with a message each."""
+    paths = [place / name for name in ("base.md", "ours.md", "theirs.md")]
+    for path in paths:
+        fill(path.stem, to=path)
+    return paths
+
+
+@pytest.fixture
+def merge(run: Run) -> Run:
+    return lambda *args: run("bus", "merge", *args)
+
+
+def test_ours_becomes_the_merge(merge: Run, sides: list[Path]) -> None:
+    base, ours, theirs = sides
+    expected = merge_logs(*(path.read_bytes() for path in sides))
+    before = [base.read_bytes(), theirs.read_bytes()]
+    ours.chmod(0o640)
+    assert merge(*sides) == (0, b"", "")
+    assert ours.read_bytes() == expected
+    assert ours.stat().st_mode & 0o7777 == 0o640
+    assert [base.read_bytes(), theirs.read_bytes()] == before
+    assert sorted(ours.parent.iterdir()) == sorted(sides)
+
+
+@pytest.mark.parametrize("base", ["/dev/null", "empty.md"])
+def test_there_may_be_no_base(base: str, merge: Run, sides: list[Path], place: Path, messages: Run) -> None:
+    (place / "empty.md").touch()
+    _, ours, theirs = sides
+    assert merge(base, ours, theirs).code == 0
+    assert {message.body for message in messages(ours)} == {"ours", "theirs"}
+
+
+@pytest.mark.parametrize("which", range(3))
+@pytest.mark.parametrize("kind", ["missing", "directory", "unreadable"])
+def test_a_file_that_cannot_be_read(which: int, kind: str, merge: Run, sides: list[Path], refused: Run) -> None:
+    if kind == "unreadable" and os.geteuid() == 0:
+        pytest.skip("root reads all files")
+    before = sides[1].read_bytes()
+    bad = sides[which]
+    if kind == "unreadable":
+        bad.chmod(0)
+    else:
+        bad.unlink()
+    if kind == "directory":
+        bad.mkdir()
+    refused(merge(*sides), 6, str(bad), "nothing was merged")
+    if which != 1:
+        assert sides[1].read_bytes() == before
+
+
+def test_ours_may_be_no_link(merge: Run, sides: list[Path], refused: Run, place: Path) -> None:
+    before = sides[1].read_bytes()
+    (place / "link.md").symlink_to(sides[1])
+    refused(merge(sides[0], "link.md", sides[2]), 6, "link.md", "not a regular file")
+    assert sides[1].read_bytes() == before
+    assert (place / "link.md").is_symlink()
+
+
+def test_a_write_that_fails(merge: Run, sides: list[Path], refused: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = sides[1].read_bytes()
+    monkeypatch.setattr(os, "replace", fail)
+    refused(merge(*sides), 6, "No space left", "nothing was merged")
+    assert sides[1].read_bytes() == before
+    assert sorted(sides[1].parent.iterdir()) == sorted(sides), "and no half file beside"
+
+
+@pytest.mark.parametrize(
+    ("args", "word"),
+    [
+        ([], "three files"),
+        (["a", "b"], "three files"),
+        (["a", "b", "c", "d"], "three files"),
+        (["--install", "--uninstall"], "alone"),
+        (["--install", "a"], "alone"),
+        (["--uninstall", "a", "b", "c"], "alone"),
+    ],
+)
+def test_usage(args: list[str], word: str, merge: Run, refused: Run) -> None:
+    refused(merge(*args), 2, word)
+
+
+@pytest.mark.parametrize("flag", ["--install", "--uninstall"])
+def test_no_repository(
+    flag: str, merge: Run, refused: Run, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    refused(merge(flag), 6, "not a git repository", "work tree")
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["--install", "--uninstall"])
+def test_no_git(flag: str, merge: Run, refused: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(place))
+    refused(merge(flag), 6, "no git")
