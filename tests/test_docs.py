@@ -43,7 +43,9 @@ LINE = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] (\(.*)")
 def environment(tmp_path: Path) -> dict[str, str]:
     """That of somebody who has just installed the program."""
     programs = Path(sys.executable).parent
-    return {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(tmp_path / "home"), "LC_ALL": "C.UTF-8"}
+    known_to_git = {f"GIT_{who}_{what}": "Ann" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    place = {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(tmp_path / "home")}
+    return {**place, **known_to_git, "LC_ALL": "C.UTF-8", "GIT_CONFIG_SYSTEM": os.devnull}
 
 
 @pytest.fixture
@@ -98,7 +100,7 @@ EXECUTED = re.compile(
 
 
 def blocks() -> Iterator[Block]:
-    for name in ("README.md", "docs/library.md"):
+    for name in ("README.md", "docs/library.md", "docs/git.md"):
         text = (HOME / name).read_text()
         for match in EXECUTED.finditer(text):
             yield Block(name, text[: match.start()].count("\n") + 1, match[1], match[2])
