@@ -13,10 +13,9 @@ The rooms of the house, from the ground up (SPEC.md is the format, in prose):
     header      the YAML subset                    codec/     bytes <-> messages
     backend     what a store must do               memory     the reference store
     files/      the default store                  discovery  names and places of bus files
-    merge       two versions of a file made one    paragraphs what stands outside of records
-    weave       two orders made one
     follow      following a log                    bus        MessageBus, what people import
     check       what is damaged in a log           mend       and mending it (findings: the codes)
+    merge/      two versions of a file made one
 
 Names are imported when first used: a reader does not pay for the writer's imports.
 """

@@ -21,14 +21,12 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O, U
 _SUCCESSOR = dict(pairwise(_ALPHABET))
 OURS = rf"MSG-[0-7][{_ALPHABET}]{{25}}"
 _OURS = re.compile(OURS)
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9+_.-]*")  # as a header has it without quotes
 _GO = re.compile(r"MSG-(\d{8})-(\d{6})-(\d{9})-PID\d+-\d+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANDOM_BITS = 8 * RANDOM_BYTES
 _FRESH = 8  # characters at the end that are made anew in each id, as hexadecimal digits
 
 _LAST = "MSG-7" + 17 * "Z"  # and whatever comes behind it
-
 
 Order = tuple[int, str]
 
@@ -46,16 +44,6 @@ def next_msg_id(after: str | None, now_ms: int, randomness: Callable[[int], byte
         elif after[4:14] >= _time_text(now_ms):  # the alphabet is in the order of ASCII
             return _successor(after, randomness)
     return _encode((now_ms << _RANDOM_BITS) | int.from_bytes(randomness(RANDOM_BYTES), "big"))
-
-
-def just_after(msg_id: str) -> str:
-    """The id to give a record that must stand right behind ``msg_id``, in front of all that follow in a
-    log: always the same one."""
-    if is_ours(msg_id) and not msg_id.startswith(_LAST):
-        return _encode(_decode(msg_id) + 1)
-    if _PLAIN.fullmatch(msg_id):
-        return f"{msg_id}.1"
-    return next_msg_id(msg_id, 0, bytes)
 
 
 def time_of(msg_id: str) -> int | None:

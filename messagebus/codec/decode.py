@@ -15,6 +15,8 @@ from messagebus.codec.framing import (
     MAX_HEADER,
     OTHER_FIELDS,
     PLAIN_START,
+    START,
+    escape,
     header_end,
     id_line,
     is_crlf,
@@ -262,6 +264,8 @@ def _with_length(
     added, text, unfinished = one_liners(below, lambda _, count: f"{message.msg_id}+{count}", closed=closed)
     text = text if length else text.removeprefix(b"\n")
     own = head + body[:length] + text.rstrip(b"\r\n") + b"\n"
+    if START.search(own, len(head)):  # two lines with a message between them: together they begin a record
+        own = head + body[:length] + escape(text).rstrip(b"\r\n") + b"\n"
     joined = unescape(body[:length]) + text
     return [(_with_body(message, joined, not text.strip(b"\r\n")), own), *added], unfinished
 

@@ -19,10 +19,10 @@ from messagebus.codec.edit import edited
 from messagebus.codec.framing import escape, kept_before_start, unescape
 from messagebus.codec.survey import Piece, Record, examine, plain_message, split_header
 from messagebus.message import format_time
-from messagebus.msgid import Order, just_after, order
+from messagebus.msgid import Order, next_msg_id, order, sibling
 
 MENDED = "mended"  # in ``meta``: what was wrong
-CONFLICT = "conflict_of"  # in ``meta``: the id that another record has, too
+CONFLICT_OF = "conflict_of"  # in ``meta``: the id that another record has, too
 _START = b"---\nmsg_id:"
 _LENGTH = re.compile(rb"^content_length: (\d{1,12})\r?$", re.MULTILINE)
 _HEAD: Order = (-1, "")  # of the text above the first record
@@ -138,7 +138,7 @@ class Rewrite:
             self.done.append(f"line {piece.line}: left out a second copy of {msg_id}")
         else:
             self.done.append(f"line {piece.line}: gave a second record {msg_id} an id of its own")
-            yield _Loose(self._place, "", {CONFLICT: msg_id}, raw)
+            yield _Loose(self._place, "", {CONFLICT_OF: msg_id}, raw)
 
     def _unreadable(self, piece: Piece) -> Iterator[_Entry]:
         """All of a record as the body of another, of its id if that may stand for one."""
@@ -161,7 +161,7 @@ class Rewrite:
             if isinstance(entry, _Loose):
                 waiting.append(entry)
                 continue
-            while waiting and (order(just_after(self.last)) or entry.place) < entry.place:
+            while waiting and (order(_behind(self.last)) or entry.place) < entry.place:
                 yield self._new(waiting.popleft())
             yield entry.raw
             self.last = entry.place[1] or self.last
@@ -169,12 +169,18 @@ class Rewrite:
             yield self._new(waiting.popleft())
 
     def _new(self, loose: _Loose) -> bytes:
-        self.last = just_after(self.last)
+        self.last = _behind(self.last)
         if not loose.kind:
             renamed = edited(loose.text, loose.meta, msg_id=self.last)
             if renamed is not None:
                 return renamed
         return new_record(self.last, loose.kind or "UNREADABLE", loose.meta, loose.text, self._scope)
+
+
+def _behind(msg_id: str) -> str:
+    """The id of a record that is to stand right behind this one."""
+    behind = sibling(msg_id, 0)
+    return behind if header.scalar(behind) == behind else next_msg_id(msg_id, 0, bytes)
 
 
 def _line(raw: bytes) -> bytes:

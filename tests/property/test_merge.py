@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messagebus import Draft, Message, codec, merge_logs, msgid
+from messagebus import Draft, Message, check_bus, codec, merge_logs, msgid
 
 settings.register_profile("messagebus", deadline=None)
 settings.load_profile("messagebus")
@@ -154,6 +156,20 @@ def test_any_two_histories(files: list[bytes]) -> None:
             replaced = repr(message) in known and other.get(message.msg_id, set()) - known
             if is_line(message) or not replaced:
                 assert any(is_still_there(message, each) for each in messages), message
+
+
+def damage(data: bytes) -> set[str]:
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "MESSAGE-BUS.md")
+        path.write_bytes(data)
+        return {finding.code for finding in check_bus(path) if finding.is_damage}
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(2))
+def test_a_merge_checks_as_clean_as_what_was_merged(files: list[bytes]) -> None:
+    base, one, two = files
+    assert damage(merged(base, one, two)) <= damage(one) | damage(two)
 
 
 def content(message: Message) -> str:

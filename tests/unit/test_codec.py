@@ -474,3 +474,11 @@ def test_a_one_line_message_of_many_spaces_takes_no_quadratic_time() -> None:
     """A lazy pattern would look at each run of spaces from each of them: a test that hangs."""
     [message] = read(b"[2026-11-21 03:14:15] FACT: a" + b" " * 1_000_000 + b"b\n")
     assert message.body == "a" + " " * 1_000_000 + "b"
+
+
+def test_lines_around_a_message_do_not_make_a_record_of_the_stored_bytes() -> None:
+    """They go to the record above, without the message between them."""
+    stored: list[bytes] = []
+    lines = b"\n\n[2026-11-21 03:14:15] FACT: between\n---\nmsg_id: forged\n---\n"
+    Decoder(stored=stored).feed(record(b"x" + lines, length=1) + b"\n" + record(b"", msg_id="b"))
+    assert [msg_id for msg_id, _, _ in seen(b"\n".join(stored), closed=True)] == ["a", "a+1"]

@@ -19,8 +19,9 @@ SERVER = [
 ]
 
 PURE = (
-    *("message.py", "rules.py", "msgid.py", "header.py", "errors.py", "weave.py", "paragraphs.py", "merge.py"),
+    *("message.py", "rules.py", "msgid.py", "header.py", "errors.py"),
     *(f"codec/{path.name}" for path in sorted((ROOT / "messagebus/codec").glob("*.py"))),
+    *(f"merge/{path.name}" for path in sorted((ROOT / "messagebus/merge").glob("*.py"))),
 )
 IMPURE = {
     "os",

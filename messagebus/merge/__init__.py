@@ -2,7 +2,8 @@
 
 Records are known by their ids, one-line messages and free text by their bytes. A merge adds; it takes away
 nothing but what the other side replaced. It gives the same bytes whichever side is called ours, and
-again when its result meets either side.
+again when its result meets either side. ``paragraphs`` is what stands outside of records, ``weave`` makes
+one order of two.
 """
 
 from __future__ import annotations
@@ -18,12 +19,11 @@ from messagebus.codec.decode import Then, read_record
 from messagebus.codec.framing import PLAIN_START, START, id_line
 from messagebus.codec.heal import find_seam
 from messagebus.codec.oneline import Found
+from messagebus.codec.rewrite import CONFLICT_OF
 from messagebus.codec.survey import survey
+from messagebus.merge.paragraphs import Paragraph, joined, lines_of, paragraphs_of, united
+from messagebus.merge.weave import union
 from messagebus.message import Message
-from messagebus.paragraphs import Paragraph, joined, lines_of, paragraphs_of, united
-from messagebus.weave import union
-
-CONFLICT_OF = "conflict_of"
 
 _START = b"---\nmsg_id:"
 _META = re.compile(rb"^meta:[ \t\r]*\n(?:[ \t]+[^\n]*\n)+", re.MULTILINE)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from messagebus.codec.framing import BOM
 from messagebus.codec.oneline import Found, one_liners
-from messagebus.weave import union
+from messagebus.merge.weave import union
 
 _LOOKS_LIKE_A_RECORD = re.compile(rb"---\r*\nmsg_id:")
 _BLANK_LINES = re.compile(rb"\n[\r\n]*\n")
