@@ -104,10 +104,9 @@ class Rewrite:
         if record.flaw == "header":
             yield from self._unreadable(piece)
             return
-        stored = [_line(raw.replace(b"\r\n", b"\n") if piece.is_crlf else raw) for _, raw in record.found]
-        raw: bytes | None = b"".join(stored) if record.other else piece.as_lf()
+        raw: bytes | None = b"".join(_stored(record, crlf=piece.is_crlf)) if record.other else piece.as_lf()
         if record.flaw and not is_known(record):
-            raw = _torn(piece) if record.flaw == "torn" else _changed(*stored)
+            raw = _torn(piece) if record.flaw == "torn" else refitted(record, crlf=piece.is_crlf)
             self.done.append(f"line {piece.line}: marked {piece.msg_id}: {record.why}")
         if raw is None:
             yield from self._unreadable(piece)
@@ -183,10 +182,6 @@ def _behind(msg_id: str) -> str:
     return behind if header.scalar(behind) == behind else next_msg_id(msg_id, 0, bytes)
 
 
-def _line(raw: bytes) -> bytes:
-    return raw if raw.endswith(b"\n") else raw + b"\n"
-
-
 def _written(text: bytes) -> bytes:
     """``text`` with a line end in place of each stretch that a crash left unwritten."""
     return _UNWRITTEN.sub(b"\n", text)
@@ -219,12 +214,19 @@ def _torn(piece: Piece) -> bytes | None:
     return edited(raw, {MENDED: "torn"}, body=body, length=max(lengths[-1], len(body) + 1) if lengths else None)
 
 
-def _changed(own: bytes, *below: bytes) -> bytes | None:
+def refitted(record: Record, *, crlf: bool) -> bytes | None:
     """A record whose body a person changed, with its mark and the length that fits; and the one-line
-    messages below it."""
+    messages below it. None where its header cannot be changed."""
+    own, *below = _stored(record, crlf=crlf)
     head, region = split_header(own[len(_START) :])
     lengths = _LENGTH.findall(head)
     written = int(lengths[-1]) if lengths else len(region)
     body = escape(unescape(region[:written]) + region[written:]).rstrip(b"\r\n")
     changed = edited(own, {MENDED: "length"}, body=body, length=len(body))
     return changed and changed + b"".join(below)
+
+
+def _stored(record: Record, *, crlf: bool) -> list[bytes]:
+    """The bytes of its messages, with LF."""
+    texts = (raw.replace(b"\r\n", b"\n") if crlf else raw for _, raw in record.found)
+    return [text if text.endswith(b"\n") else text + b"\n" for text in texts]

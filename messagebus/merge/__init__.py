@@ -19,8 +19,8 @@ from messagebus.codec.decode import Then, read_record
 from messagebus.codec.framing import PLAIN_START, START, id_line
 from messagebus.codec.heal import find_seam
 from messagebus.codec.oneline import Found
-from messagebus.codec.rewrite import CONFLICT_OF
-from messagebus.codec.survey import survey
+from messagebus.codec.rewrite import CONFLICT_OF, refitted
+from messagebus.codec.survey import Piece, examine, survey
 from messagebus.merge.paragraphs import Paragraph, joined, lines_of, paragraphs_of, united
 from messagebus.merge.weave import union
 from messagebus.message import Message
@@ -70,10 +70,25 @@ def _taken_apart(data: bytes) -> tuple[bytes, _Texts]:
     for piece in survey((data,)):
         text = (piece.text.replace(b"\r\n", b"\n") if piece.is_crlf else piece.text).rstrip(b"\r\n")
         if piece.mark:
+            text = text if _fits(text) else _refitted(piece, text)
             records.setdefault(_key(text), []).append(text)
         else:
             above = text
     return above, records
+
+
+def _fits(text: bytes) -> bool:
+    """Is it a record with the length of its body, as nearly all are?"""
+    head, _, body = text.partition(b"\n---\n")
+    return head.endswith(b"\ncontent_length: %d" % len(body))
+
+
+def _refitted(piece: Piece, text: bytes) -> bytes:
+    """What a person changed gets the length that fits before it is compared: so the merge leaves no
+    record marked as changed, and who did the same before has the same bytes."""
+    record = examine(piece)
+    fitting = refitted(record, crlf=piece.is_crlf) if record.flaw == "length" else None
+    return fitting.removeprefix(_START).rstrip(b"\r\n") if fitting else text
 
 
 def _key(text: bytes) -> str:
