@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from messagebus.files import Policy
 
 _RANDOM_PAGE = 256  # bytes
+_UNENDED = b"\n\n"  # the glue behind a last line without its end
+_REST = 0.02  # seconds without a change, after which nobody is in the middle of saving
+_MOST_RESTS = 50
 _YIELDS_BEFORE_FLUSH = 10
 _flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
@@ -125,6 +128,7 @@ class Appender:
 
     def _append_locked(self, prepared: list[_Prepared], key: str | None) -> list[Message] | None:
         may_rotate = self._policy.auto_rotate_bytes > 0
+        self._rests = 0
         messages: list[Message] = []
         while True:
             status = self._lock()
@@ -141,7 +145,7 @@ class Appender:
             messages = self._write(prepared, status)
             if self._left is not None:
                 return messages
-            # An editor saved the file while we wrote: on to the one that is there now.
+            # An editor saves the file: on to what is there now.
 
     def _lock(self) -> os.stat_result | None:
         """Lock the file at the path, and be sure that it still is there; None: no lock."""
@@ -197,13 +201,15 @@ class Appender:
 
     def _write(self, prepared: list[_Prepared], status: os.stat_result) -> list[Message]:
         """Number the records and write them at once. Leaves ``_left`` None where an editor saved
-        the file meanwhile."""
+        the file meanwhile, or perhaps is about to."""
         now_ms, now = _now_ms(), datetime.now(UTC)
         left, size = self._left, status.st_size
         if left and size == self._end and left.st_mtime_ns == status.st_mtime_ns and left.st_ino == status.st_ino:
             last_id, keep, glue = self._last_id, size, b"\n"  # nobody was here since
         else:
             last_id, keep, glue = self._seam(status)
+            if (keep < size or glue == _UNENDED) and self._let_rest(status):
+                return []
         if keep < size:
             self._cut(keep)
         stamp = format_time(now)
@@ -218,6 +224,17 @@ class Appender:
         data = glue + b"\n".join(records)
         self._left, self._last_id, self._end = self._write_all(data, keep), last_id, keep + len(data)
         return messages
+
+    def _let_rest(self, status: os.stat_result) -> bool:
+        """Wait until nobody has touched the file for a moment; False where that is so already. An end that
+        looks like the work of a crash may be that of an editor, which saves a long file piece by piece."""
+        age = time.time() - status.st_mtime
+        if not 0 <= age < _REST or self._rests == _MOST_RESTS:
+            return False
+        time.sleep(_REST - age)
+        self._rests += 1
+        self._left = None
+        return True
 
     def _random_bytes(self, n: int) -> bytes:
         """``os.urandom``, fetched a page at a time: a call costs as much as all the rest of an id."""

@@ -113,6 +113,43 @@ def test_an_append_that_races_with_a_rewrite_in_place(path, race, point, edit, k
     assert MessageBus(path).read_messages() == [*before, racing, after]
 
 
+def test_an_append_between_two_pieces_of_a_save_in_place(path, monkeypatch):
+    """The end that is written so far may look like the work of a crash: it is no time to mend it."""
+    posted = [MessageBus(path).append_message(draft(f"{number}")) for number in range(3)]
+    saved = path.read_bytes()
+    unfinished = 0
+    for cut in range(1, len(saved)):
+        path.write_bytes(saved[:cut])
+        rested: list[float] = []
+
+        def save_the_rest(seconds: float, cut: int = cut, rested: list[float] = rested) -> None:
+            rested.append(seconds)
+            path.write_bytes(saved[:cut])  # whatever was there: an editor knows where it is
+            with path.open("ab") as file:
+                file.write(saved[cut:])
+
+        with monkeypatch.context() as patch:
+            patch.setattr(append, "_REST", 0.02)
+            patch.setattr(append.time, "sleep", save_the_rest)
+            post = MessageBus(path).append_message(draft())
+        if rested:
+            assert 0 < rested[0] <= 0.02
+            assert MessageBus(path).read_messages() == [*posted, post], saved[:cut]
+        unfinished += bool(rested)
+    assert unfinished > 0.9 * len(saved), "nearly everywhere an end shows that it is none"
+
+
+def test_a_file_that_rests_is_mended_at_once(path, monkeypatch):
+    monkeypatch.setattr(append, "_REST", 0.02)
+    monkeypatch.setattr(append.time, "sleep", None)
+    posted = MessageBus(path).append_message(draft())
+    saved = path.read_bytes()
+    path.write_bytes(saved + b"\n---\nmsg_id: MS")
+    os.utime(path, (1e9, 1e9))
+    post = MessageBus(path).append_message(draft())
+    assert MessageBus(path).read_messages() == [posted, post]
+
+
 def test_a_rewrite_in_place_that_has_the_new_message_already(path, race):
     bus = MessageBus(path)
     before = bus.append_message(draft())
