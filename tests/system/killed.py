@@ -188,6 +188,7 @@ class Scenario(NamedTuple):
 def die_at_each_call(path: str, journal: str, stride: int, **scenario: Any) -> None:
     """Writers that die before every call of the append, and with every ``stride``-th byte written; behind
     each somebody appends who lives."""
+    append._REST = 0.0  # to wait would be a call more, or not, by the time that has passed
     dying = _Dying(path, Scenario(**scenario))
     with dying.survivor:
         size = 0
