@@ -45,9 +45,9 @@ def merge(files: tuple[str, ...], install: bool, uninstall: bool) -> int:
 
 
 def _change_repository(*, install: bool) -> int:
-    from run_agent import driver  # which needs subprocesses
+    from run_agent import merge_driver  # which needs subprocesses
 
-    done = driver.install() if install else driver.uninstall()
+    done = merge_driver.install() if install else merge_driver.uninstall()
     for sentence in done or ["Nothing to do: " + ("it is installed." if install else "it is not installed.")]:
         output.line(output.shown(sentence))
     return 0
