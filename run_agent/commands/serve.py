@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+import webbrowser
 from typing import Any
 
 import click
@@ -14,7 +16,7 @@ _PORT = 14355
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-@click.command(short_help="Serve REST and SSE over all buses of a root.")
+@click.command(short_help="Serve a page, REST and SSE over all buses of a root.")
 @click.option(
     "--root",
     type=click.Path(file_okay=False),
@@ -48,15 +50,16 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @click.option(
     "--rotate-bytes", default=0, type=click.IntRange(0), metavar="N", help="Archive a bus of this size. [0: never]"
 )
+@click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @click.option("--log-json", is_flag=True, help="Log lines (standard error) as JSON.")
 def serve(**given: Any) -> int:
-    """Serve REST and SSE over every bus under a root, until interrupted.
+    """Serve a page, REST and SSE over every bus under a root, until interrupted.
 
-    Needs the extra: pip install 'run-agent[server]'. /openapi.json describes all requests.
+    Needs the extra: pip install 'run-agent[server]'. The page is at /; /openapi.json describes all requests.
 
     \b
     Examples:
-      run-agent serve
+      run-agent serve --open
       run-agent serve --root runs --port 8080
       RUN_AGENT_API_KEY=... run-agent serve --host 0.0.0.0 --allow-host bus.example
       curl -N 'http://127.0.0.1:14355/api/projects/demo/tasks/t1/messages/stream'
@@ -93,6 +96,8 @@ def serve(**given: Any) -> int:
     def announce() -> None:
         output.line(f"Serving {os.path.abspath(root)} at {running.address_of(listener)} (Ctrl-C ends it)")
         output.flush()
+        if given["open_page"]:
+            threading.Thread(target=webbrowser.open, args=[running.address_of(listener)], daemon=True).start()
 
     return running.run(app, listener, log_json=given["log_json"], ready=announce)
 

@@ -15,10 +15,13 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from run_agent.server.problems import Problem
+from run_agent.server.session import Sessions
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 LARGEST_HEAD = 16 * 1024  # bytes of a request line and headers
 _OPEN = ("/healthz", "/api/v1/health")  # say nothing but that we are here
+_SESSION = "/api/v1/session"  # checks the key itself, or takes a cookie back
+_READING = ("GET", "HEAD")
 _MISLEADING = re.compile(rb"%2f|%5c|%00|\\|(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _PORT = re.compile(r":\d+\Z")
 _KEY = re.compile(r"[!-~]+")
@@ -29,11 +32,15 @@ class Access:
     """Middleware: refuses, or lets through.
 
     ``hosts`` are the names under which this server may be asked (``*``: any), ``origins`` the
-    pages of other servers that may ask. With a ``key`` every request needs it.
+    pages of other servers that may ask. With a ``key`` every request needs it, or a
+    cookie of ``sessions``, but for the files of our own page and the way to such a cookie.
     """
 
-    def __init__(self, app: ASGIApp, *, key: str | None, hosts: Collection[str], origins: Collection[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, key: str | None, sessions: Sessions, hosts: Collection[str], origins: Collection[str]
+    ) -> None:
         self._app = app
+        self._sessions = sessions
         self._key = None if key is None else _digest(key)
         self._hosts = frozenset(map(_as_in_header, hosts))
         self._origins = frozenset(origins)
@@ -48,8 +55,8 @@ class Access:
             _check_path(scope)
             self._check_host(headers)
             self._check_origin(headers)
-            if scope["path"].removeprefix(scope.get("root_path", "")) not in _OPEN:
-                self._check_key(headers)
+            if not _is_open(scope):
+                self._check_key(scope["method"], headers)
         except Problem as problem:
             await problem.answer()(scope, receive, send)
             return
@@ -73,8 +80,8 @@ class Access:
         if is_foreign:
             raise Problem(403, f"pages of {origin or 'other sites'} may not ask here; --allow-origin lets them")
 
-    def _check_key(self, headers: Headers) -> None:
-        if self._key is None:
+    def _check_key(self, method: str, headers: Headers) -> None:
+        if self._key is None or self._is_our_page(method, headers):
             return
         kind, _, bearer = headers.get("authorization", "").partition(" ")
         given = bearer.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
@@ -85,6 +92,13 @@ class Access:
                 headers={"WWW-Authenticate": "Bearer"},
             )
 
+    def _is_our_page(self, method: str, headers: Headers) -> bool:
+        """Does a browser that was given a cookie ask, for a page of ours? What changes something must say so."""
+        if "authorization" in headers or "x-api-key" in headers or not self._sessions.accepts(headers):
+            return False
+        origin, host = headers.get("origin"), headers.get("host")
+        return origin in (f"http://{host}", f"https://{host}") or (origin is None and method in _READING)
+
 
 def check_options(key: str | None, origins: Collection[str]) -> None:
     """Refuse what would let in everybody, or nobody. Raises ValueError."""
@@ -93,6 +107,14 @@ def check_options(key: str | None, origins: Collection[str]) -> None:
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
             raise ValueError(f"{origin!r} is no origin of pages: give scheme://host or scheme://host:port")
+
+
+def _is_open(scope: Scope) -> bool:
+    """Is it for everybody? The files of the page are those of the package, and say nothing of the buses."""
+    path, method = scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]
+    if method in _READING and (path == "/" or path.startswith("/page/")):
+        return True
+    return path in _OPEN or (path == _SESSION and method in ("POST", "DELETE"))
 
 
 def _as_in_header(host: str) -> str:

@@ -20,7 +20,9 @@ from run_agent.server.access import LOOPBACK_NAMES, Access, check_options
 from run_agent.server.feed import Feeds
 from run_agent.server.journal import Journal
 from run_agent.server.messages import Messages
+from run_agent.server.page import page
 from run_agent.server.problems import Problem
+from run_agent.server.session import Sessions
 from run_agent.server.stream import Pace, Stream
 from run_agent.server.tree import Tree
 
@@ -61,6 +63,7 @@ def create_app(
     tree = Tree(os.fspath(root), fsync=fsync, auto_rotate_bytes=auto_rotate_bytes, **options)
     messages = Messages(tree, largest_body=max_request_bytes)
     feeds = Feeds(tree, most=max_streams, most_on_one=max_streams_per_bus)
+    sessions = Sessions(api_key)
     pace = Pace(heartbeat, send_timeout)
 
     async def stream(request: Request) -> Response:
@@ -68,9 +71,16 @@ def create_app(
         return Stream(at, tree.bus(at), feeds, asked.place(request), pace)
 
     routes = [
+        Route("/", page),
+        Route("/page/{name:path}", page),
+        Route("/api/v1/session", sessions.answer, methods=["POST", "DELETE"]),
         *_both("/api/v1/messages", messages.list_v1, messages.post, stream),
         *_both("/api/projects/{project_id}/messages", messages.list, messages.post, stream),
         *_both("/api/projects/{project_id}/tasks/{task_id}/messages", messages.list, messages.post, stream),
+        Route("/api/v1/messages/summary", messages.summary),
+        Route("/api/v1/messages/{msg_id}", messages.one),
+        Route("/api/v1/activity", messages.activity),
+        Route("/api/v1/unread", messages.unread, methods=["POST"]),
         Route("/api/v1/projects", messages.projects),
         Route("/api/v1/projects/{project_id}/tasks", messages.tasks),
         Route("/api/v1/version", _version),
@@ -83,7 +93,7 @@ def create_app(
         middleware=[
             Middleware(Journal),
             *_cors(allowed_origins),
-            Middleware(Access, key=api_key, hosts=allowed_hosts, origins=allowed_origins),
+            Middleware(Access, key=api_key, sessions=sessions, hosts=allowed_hosts, origins=allowed_origins),
         ],
         exception_handlers={HTTPException: _not_ours, **dict.fromkeys(_FORESEEN, _answer)},
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from starlette.requests import Request
@@ -17,24 +18,57 @@ from run_agent.server.problems import Problem
 from run_agent.server.tree import Address, address
 
 MOST_MESSAGES = 5_000
+GROUPS = ("type", "run_id")  # by which a summary can tell messages apart
+MOST_PARTS = 500  # of a histogram
 LARGEST_COUNT = 10**18 - 1  # that may be asked for
 POSTED_FIELDS = ("type", "body", "run_id", "issue_id", "parents", "links", "meta")
 _SCOPE_FIELDS = ("project_id", "task_id")
+LISTED_BY = (
+    *_SCOPE_FIELDS, "after", "before", "limit", "first", "type", "run_id", "parent", "text", "from", "until"
+)  # fmt: skip
+MOST_PLACES = 1_000  # in one question about unread messages
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Which messages of a bus: those after ``since``, the newest ``limit`` or the oldest ``first``."""
+    """Which messages of a bus: those after ``since`` and before ``before`` that fit, the newest ``limit`` or the
+    oldest ``first``. Times are seconds since 1970."""
 
     since: str | None = None
+    before: str | None = None
     limit: int | None = None
     first: int | None = None
-    type: str | None = None
+    types: frozenset[str] | None = None
+    run_id: str | None = None
+    parent: str | None = None
+    text: str | None = None
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Do cursors and counts say it all?"""
+        narrowing = (self.before, self.types, self.run_id, self.parent, self.text, self.start, self.end)
+        return all(value is None for value in narrowing)
+
+
+@dataclass(frozen=True)
+class Charting:
+    """A histogram: by which field, from when to when, in how many parts."""
+
+    by: str
+    start: float | None
+    end: float | None
+    parts: int
 
 
 def address_of(request: Request) -> Address:
     """The project and task that the path names, or else the query."""
-    named = request.path_params if in_path(request) else request.query_params
+    return scope_of(request.path_params if in_path(request) else request.query_params)
+
+
+def scope_of(named: Mapping[str, str]) -> Address:
+    """The project and task that are named."""
     if not named.get("project_id"):
         raise Problem(400, "project_id is missing: say whose messages you want")
     return address(named["project_id"], named.get("task_id"))
@@ -50,8 +84,29 @@ def listing(request: Request, allowed: tuple[str, ...]) -> Listing:
     query = parameters(request, allowed)
     if "limit" in query and "first" in query:
         raise Problem(400, "give limit (the newest) or first (the oldest), not both")
-    since = query.get("since", query.get("after"))
-    return Listing(since or None, _count(query, "limit"), _count(query, "first"), query.get("type") or None)
+    types = frozenset(filter(None, (kind.strip().upper() for kind in query.get("type", "").split(","))))
+    return Listing(
+        since=query.get("since", query.get("after")) or None,
+        before=query.get("before") or None,
+        limit=_count(query, "limit"),
+        first=_count(query, "first"),
+        types=types or None,
+        run_id=query.get("run_id"),
+        parent=query.get("parent") or None,
+        text=query.get("text") or None,
+        start=_time(query, "from"),
+        end=_time(query, "until"),
+    )
+
+
+def charting(request: Request) -> Charting:
+    """The query of a summary."""
+    query = parameters(request, (*_SCOPE_FIELDS, "by", "from", "until", "parts"))
+    by = query.get("by", "type")
+    if by not in GROUPS:
+        raise Problem(400, f"by is {by!r:.80}; it must be one of {', '.join(GROUPS)}")
+    parts = min(_count(query, "parts") or 60, MOST_PARTS)
+    return Charting(by, _time(query, "from"), _time(query, "until"), parts)
 
 
 def place(request: Request) -> str | None:
@@ -83,6 +138,17 @@ def _count(query: Mapping[str, str], name: str) -> int | None:
     return min(int(text), MOST_MESSAGES)
 
 
+def _time(query: Mapping[str, str], name: str) -> float | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise Problem(400, f"{name} is {text!r:.80}; it must be a time such as 2026-11-21T03:14:15Z") from None
+
+
 async def posted(request: Request, largest: int) -> dict[str, Any]:
     """The JSON object that was sent, of ``largest`` bytes at most."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -104,6 +170,29 @@ async def posted(request: Request, largest: int) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise Problem(400, "the request must be a JSON object")
     return fields
+
+
+def key(fields: dict[str, Any]) -> str:
+    """The key that somebody signs in with."""
+    given = _text(fields, "key")
+    if fields.keys() != {"key"}:
+        raise Problem(400, "send one field, key")
+    return given
+
+
+def places(fields: dict[str, Any]) -> list[tuple[Address, str | None]]:
+    """The buses that a reader knows, and the last id it has seen of each."""
+    buses = fields.pop("buses", None)
+    if fields or not isinstance(buses, list) or len(buses) > MOST_PLACES:
+        raise Problem(400, f"send one field, buses: a list of at most {MOST_PLACES:,} objects")
+    return [_place(bus) for bus in buses]
+
+
+def _place(bus: object) -> tuple[Address, str | None]:
+    if not isinstance(bus, dict) or not bus.keys() <= {*_SCOPE_FIELDS, "after"}:
+        raise Problem(400, "each of buses must be an object with project_id, and task_id and after where there are any")
+    at = address(_text(bus, "project_id"), _text(bus, "task_id") if "task_id" in bus else None)
+    return at, _text(bus, "after") if "after" in bus else None
 
 
 def draft(fields: dict[str, Any], at: Address | None) -> tuple[Address, Draft]:

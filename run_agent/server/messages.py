@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import closing
+from dataclasses import replace
+from hashlib import sha256
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -11,7 +13,12 @@ from starlette.responses import Response
 
 from messagebus import Message, MessageBus
 from run_agent.server import asked
-from run_agent.server.asked import MOST_MESSAGES, Listing
+from run_agent.server.activity import Activity
+from run_agent.server.asked import MOST_MESSAGES, Charting, Listing
+from run_agent.server.outline import Outlines
+from run_agent.server.problems import Problem
+from run_agent.server.search import search
+from run_agent.server.summary import summary
 from run_agent.server.tree import Address, Tree, address
 from run_agent.server.wire import as_json, json_response
 from run_agent.server.writing import Writer
@@ -25,11 +32,13 @@ class Messages:
     def __init__(self, tree: Tree, *, largest_body: int) -> None:
         self._tree = tree
         self._writer = Writer(tree)
+        self._outlines = Outlines(tree)
+        self._activity = Activity(tree)
         self._largest_body = largest_body
 
     async def list_v1(self, request: Request) -> Response:
-        """Messages after an id, the newest ones kept, of one type if asked for."""
-        return await self._list(request, ("project_id", "task_id", "after", "limit", "type"))
+        """Messages after or before an id that fit."""
+        return await self._list(request, asked.LISTED_BY)
 
     async def list(self, request: Request) -> Response:
         """Messages since an id: the newest ``limit`` or the oldest ``first``."""
@@ -44,6 +53,39 @@ class Messages:
         message = await self._writer.append(at, draft, key)
         stored = message.to_json()
         return json_response(as_json({name: stored[name] for name in ("msg_id", "timestamp")}), 201)
+
+    async def one(self, request: Request) -> Response:
+        """The message with an id."""
+        asked.parameters(request, ("project_id", "task_id"))
+        bus = self._tree.bus(asked.scope_of(request.query_params))
+        message = await run_in_threadpool(bus.get_message, request.path_params["msg_id"])
+        if message is None:
+            raise Problem(404, "the log does not hold this message")
+        return json_response(as_json(message.to_json()))
+
+    async def summary(self, request: Request) -> Response:
+        """A bus in numbers."""
+        wanted = asked.charting(request)
+        at = asked.scope_of(request.query_params)
+        return json_response(await run_in_threadpool(self._summed_up, at, wanted))
+
+    async def activity(self, request: Request) -> Response:
+        """All buses at a glance; 304 while nothing has changed."""
+        asked.parameters(request, ())
+        document = as_json({"buses": await run_in_threadpool(self._activity.all)})
+        tag = f'"{sha256(document).hexdigest()[:32]}"'
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers={"ETag": tag})
+        response = json_response(document)
+        response.headers["ETag"] = tag
+        return response
+
+    async def unread(self, request: Request) -> Response:
+        """How many messages of each bus came after the last that a reader has seen."""
+        asked.parameters(request, ())
+        places = asked.places(await asked.posted(request, self._largest_body))
+        counts = await run_in_threadpool(lambda: [self._activity.unread(at, after) for at, after in places])
+        return json_response(as_json({"counts": counts}))
 
     async def projects(self, request: Request) -> Response:
         """What projects there are."""
@@ -62,17 +104,31 @@ class Messages:
         return json_response(await run_in_threadpool(self._listed, at, wanted))
 
     def _listed(self, at: Address, wanted: Listing) -> bytes:
-        messages = _select(self._tree.bus(at), wanted)
+        bus = self._tree.bus(at)
+        if not wanted.is_plain and not _is_tail_of_type(wanted):
+            found = search(self._outlines, bus, at, wanted)
+            ways = {"next": found.next, "previous": found.previous, "replies": found.replies}
+            more = {name: value for name, value in ways.items() if value}
+            return as_json({"messages": [message.to_json() for message in found.messages], **more})
+        messages = _select(bus, wanted)
         last = {"next": messages[-1].msg_id} if messages else {}
         return as_json({"messages": [message.to_json() for message in messages], **last})
 
+    def _summed_up(self, at: Address, wanted: Charting) -> bytes:
+        return as_json(summary(self._outlines.of(at), self._tree.bus(at), wanted))
+
 
 def _select(bus: MessageBus, wanted: Listing) -> list[Message]:
-    if wanted.type is not None:
-        return _of_type(bus, wanted.type.upper(), wanted.since, wanted.limit or MOST_MESSAGES)
+    if wanted.types is not None:
+        return _of_type(bus, next(iter(wanted.types)), wanted.since, wanted.limit or MOST_MESSAGES)
     if wanted.first is not None:
         return bus.read_messages(wanted.since, first=wanted.first)
     return bus.read_messages(wanted.since, limit=wanted.limit or MOST_MESSAGES)
+
+
+def _is_tail_of_type(wanted: Listing) -> bool:
+    """The newest of one type: found without knowing the whole log."""
+    return wanted.first is None and len(wanted.types or ()) == 1 and replace(wanted, types=None).is_plain
 
 
 def _of_type(bus: MessageBus, kind: str, since: str | None, limit: int) -> list[Message]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from run_agent.server.asked import LARGEST_COUNT, MOST_MESSAGES
+from run_agent.server.activity import MOST_UNREAD
+from run_agent.server.asked import GROUPS, LARGEST_COUNT, MOST_MESSAGES, MOST_PARTS, MOST_PLACES
 from run_agent.server.problems import CODES
 from run_agent.server.tree import ID
 
@@ -24,6 +25,7 @@ _COUNT: _Schema = {
     "maximum": LARGEST_COUNT,
     "description": f"At most {MOST_MESSAGES} count.",
 }
+_NUMBER: _Schema = {"type": "integer", "minimum": 0}
 _SIZE: _Schema = {"type": "integer", "minimum": 0, "description": "Bytes, archives included."}
 
 # What the library lets into a header, and into a body.
@@ -36,6 +38,18 @@ _META_KEY: _Schema = {**_LINE, "minLength": 1, "maxLength": 128}
 _META: _Schema = {"type": "object", "propertyNames": _META_KEY, "additionalProperties": _LINE}
 
 _DOCUMENT_LIST = "What a list answers: `next` is the id to go on from, absent where there are no messages."
+
+
+_PAGE_ABOUT = (
+    "What a list answers. `next` and `previous` are the ids to go on from, with `after` and `before`; each is "
+    "absent where there is nothing. `previous` and `replies` (how many messages have this one as a parent) come with "
+    "every question that takes more than `after`, `limit` and one `type`."
+)
+_SUMMARY_ABOUT = (
+    "Counts of all messages, by type; the latest runs; QUESTION and ISSUE messages without an answer (a message that "
+    "has them as parent, of type ANSWER or with the kind answers, closes, fixes or resolves), the newest of them in "
+    "full; and how many messages came in each part of the time asked for."
+)
 
 
 def _object(required: str = "", *, closed: bool = True, **properties: _Schema) -> _Schema:
@@ -53,6 +67,19 @@ def _ref(name: str) -> _Schema:
 
 _LINK = _object("url", url=_TEXT, label=_TEXT, kind=_TEXT)
 _RELATION = _object("msg_id", msg_id=_TEXT, kind=_TEXT, meta=_TEXTS)
+_RUN = _object(
+    "run_id count state first last",
+    run_id=_TEXT, count=_NUMBER, state={"enum": ["unknown", "running", "stopped", "crashed"]},
+    first=_TIME, last=_TIME, started=_TIME, ended=_TIME,
+)  # fmt: skip
+_HISTOGRAM = _object(
+    "by start step series rest",
+    by={"enum": list(GROUPS)},
+    start=_TIME,
+    step={"type": "number", "description": "Seconds."},
+    series=_list_of(_object("name counts", name=_TEXT, counts=_list_of(_NUMBER))),
+    rest=_list_of(_NUMBER) | {"description": "All that are in no series: only the most frequent names have one."},
+)
 _POSTED: _Schema = {
     "type": {**_FULL_LINE, "default": "USER"},
     "body": _BODY,
@@ -70,6 +97,33 @@ _SCHEMAS: _Schema = {
         intact={"type": "boolean", "description": "Absent where no length is stored (SPEC.md, 'Torn records')."},
     ),
     "Messages": _object("messages", messages=_list_of(_ref("Message")), next=_TEXT) | {"description": _DOCUMENT_LIST},
+    "Page": _object(
+        "messages", messages=_list_of(_ref("Message")), next=_TEXT, previous=_TEXT,
+        replies={"type": "object", "additionalProperties": _NUMBER},
+    ) | {"description": _PAGE_ABOUT},
+    "Summary": _object(
+        "count types runs unanswered histogram",
+        count=_NUMBER, first=_TIME, last=_TIME, types={"type": "object", "additionalProperties": _NUMBER},
+        runs=_list_of(_RUN),
+        unanswered=_object("count messages", count=_NUMBER, messages=_list_of(_ref("Message"))),
+        histogram=_HISTOGRAM,
+    ) | {"description": _SUMMARY_ABOUT},
+    "Activity": _object(
+        "buses",
+        buses=_list_of(
+            _object(
+                "project_id size",
+                project_id=_ID, task_id=_ID, size=_SIZE, last=_TIME, last_id=_TEXT, last_type=_TEXT,
+            )
+        ),
+    ),
+    "Seen": _object(
+        "buses",
+        buses=_list_of(_object("project_id", project_id=_ID, task_id=_ID, after=_TEXT)) | {"maxItems": MOST_PLACES},
+    ),
+    "Unread": _object("counts", counts=_list_of(_NUMBER | {"maximum": MOST_UNREAD}))
+    | {"description": f"In the order of the question; {MOST_UNREAD} means that many or more."},
+    "Key": _object("key", key=_TEXT),
     "Posted": _object("msg_id timestamp", msg_id=_TEXT, timestamp=_TIME),
     "Post": _object("body", **_POSTED),
     "PostAnywhere": _object("project_id body", project_id=_ID, task_id=_ID, **_POSTED),
@@ -106,7 +160,23 @@ _LIMIT = _parameter("limit", _COUNT, about="Keep the newest so many.")
 _FIRST = _parameter("first", _COUNT, about="Keep the oldest so many, for paging. Not with limit.")
 _SINCE = _parameter("since", _TEXT, about="Messages after this id.")
 _AFTER = _parameter("after", _TEXT, about="Messages after this id.")
-_TYPE = _parameter("type", _TEXT)
+_TYPE = _parameter("type", _TEXT, about="Only these types, with commas between.")
+_FROM = _parameter("from", _TIME, about="Not before this time.")
+_UNTIL = _parameter("until", _TIME, about="Before this time.")
+_FITTING = [
+    _parameter("before", _TEXT, about="Messages before this id."),
+    _TYPE,
+    _parameter("run_id", _TEXT, about="Only of this run."),
+    _parameter("parent", _TEXT, about="Only those that have this message as a parent."),
+    _parameter(
+        "text", _TEXT, about="Only those whose body holds this, in whatever case. A page ends after 20,000 bodies."
+    ),
+    _FROM,
+    _UNTIL,
+]
+_BY = _parameter("by", {"enum": list(GROUPS), "default": "type"})
+_PARTS = _parameter("parts", {**_COUNT, "description": f"Of the histogram; at most {MOST_PARTS} count."})
+_MSG_ID = _parameter("msg_id", {"type": "string", "minLength": 1}, place="path", required=True)
 _KEY = _parameter(
     "Idempotency-Key",
     {"type": "string", "pattern": r"^[!-~]+$"},
@@ -129,6 +199,10 @@ def _answers(status: int, schema: str, *problems: int) -> _Schema:
     return {str(status): good, **_problems(*problems)}
 
 
+def _body(schema: str) -> _Schema:
+    return {"required": True, "content": {"application/json": {"schema": _ref(schema)}}}
+
+
 def _problems(*statuses: int) -> _Schema:
     return {
         str(status): {"description": CODES[status], "content": {"application/json": {"schema": _ref("Error")}}}
@@ -143,9 +217,32 @@ def _read(schema: str, parameters: list[_Schema], *problems: int) -> _Schema:
 def _post(schema: str, parameters: list[_Schema]) -> _Schema:
     return {
         "parameters": [*parameters, _KEY],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(schema)}}},
+        "requestBody": _body(schema),
         "responses": _answers(201, "Posted", 409, 413, 415, 422, 429),
     }
+
+
+def _conditional(operation: _Schema) -> _Schema:
+    operation["parameters"].append(
+        _parameter("If-None-Match", _TEXT, place="header", about="The ETag of an earlier answer.")
+    )
+    operation["responses"]["304"] = {"description": "Nothing has changed since."}
+    return operation
+
+
+def _ask(schema: str, answer: str) -> _Schema:
+    """A question too long for a query."""
+    return {"requestBody": _body(schema), "responses": _answers(200, answer, 413, 415)}
+
+
+def _sign_in() -> _Schema:
+    """For a page: EventSource sends no header."""
+    done = {"description": "Done: a cookie that stands for the key (none where the server has no key)."}
+    return {"requestBody": _body("Key"), "responses": {"204": done, **_problems(413, 415)}, "security": [{}]}
+
+
+def _sign_out() -> _Schema:
+    return {"responses": {"204": {"description": "Done: the cookie is taken back."}, **_problems()}, "security": [{}]}
 
 
 def _stream(parameters: list[_Schema]) -> _Schema:
@@ -168,10 +265,15 @@ def document(version: str, at: str) -> _Schema:
     """The OpenAPI document; ``at``: the path that we are mounted at."""
     paths: _Schema = {
         "/api/v1/messages": {
-            "get": _read("Messages", [*_WHERE, _AFTER, _LIMIT, _TYPE], 404),
+            "get": _read("Page", [*_WHERE, _AFTER, _LIMIT, _FIRST, *_FITTING], 404),
             "post": _post("PostAnywhere", []),
         },
         "/api/v1/messages/stream": {"get": _stream(_WHERE)},
+        "/api/v1/messages/summary": {"get": _read("Summary", [*_WHERE, _BY, _FROM, _UNTIL, _PARTS])},
+        "/api/v1/messages/{msg_id}": {"get": _read("Message", [_MSG_ID, *_WHERE], 404)},
+        "/api/v1/activity": {"get": _conditional(_read("Activity", []))},
+        "/api/v1/unread": {"post": _ask("Seen", "Unread")},
+        "/api/v1/session": {"post": _sign_in(), "delete": _sign_out()},
         **_named([_PROJECT], "/api/projects/{project_id}/messages"),
         **_named([_PROJECT, _TASK], "/api/projects/{project_id}/tasks/{task_id}/messages"),
         "/api/v1/projects": {"get": _read("Projects", [])},

@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from messagebus import BusError, Message, MessageBus
 from messagebus.discovery import BUS_NAMES, bus_path
@@ -30,6 +30,13 @@ class Address:
 
     project_id: str
     task_id: str | None = None
+
+
+class Look(NamedTuple):
+    """A bus from outside: bytes in all, and a stamp that changes when its files do."""
+
+    size: int
+    stamp: tuple[int, ...]
 
 
 def address(project_id: str, task_id: str | None) -> Address:
@@ -91,6 +98,19 @@ class Tree:
         described = ((name, self._described(Address(project_id, name))) for name in names)
         return [{"task_id": name, **about} for name, about in described if about]
 
+    def looks(self) -> Iterator[tuple[Address, Look]]:
+        """Every bus there is, without opening any."""
+        for project_id in self._names(self._root):
+            directory = os.path.join(self._root, project_id)
+            tasks = (Address(project_id, task_id) for task_id in self._names(directory))
+            for at in (Address(project_id), *tasks):
+                try:
+                    look = _look(self._path(at))
+                except FileNotFoundError:  # removed meanwhile
+                    continue
+                if look:
+                    yield at, look
+
     def _path(self, at: Address) -> str:
         path = bus_path(self._root, at.project_id, at.task_id)
         inside = os.path.realpath(self._root)
@@ -109,28 +129,34 @@ class Tree:
     def _described(self, at: Address) -> dict[str, Any] | None:
         """Size in bytes, first and last time; None where there is no bus. Reads two messages."""
         path = self._path(at)
-        size = _size(path)
-        if size is None:
+        look = _look(path)
+        if look is None:
             return None
         try:
             with MessageBus(path) as bus:
                 ends = [bus.read_messages(first=1), bus.read_last_n(1)]
         except (BusError, OSError):
             ends = [[], []]  # one bus that cannot be read hides no other
-        return {"size": size} | {name: _time(*end) for name, end in zip(("first", "last"), ends, strict=True) if end}
+        return {"size": look.size} | {
+            name: _time(*end) for name, end in zip(("first", "last"), ends, strict=True) if end
+        }
 
 
-def _size(path: str) -> int | None:
-    """Bytes of a bus with its archives; None where there is none."""
+def _look(path: str) -> Look | None:
+    """A bus with its archives, from outside; None where there is none."""
     directory, name = os.path.split(path)
     with os.scandir(directory) as entries:
-        sizes = {
-            entry.name: entry.stat(follow_symlinks=False).st_size
+        files = {
+            entry.name: entry.stat(follow_symlinks=False)
             for entry in entries
             if entry.name.startswith(name) and entry.is_file(follow_symlinks=False)
         }
-    ours = [size for entry, size in sizes.items() if entry == name or entry.endswith(".archived")]
-    return sum(ours) if ours else None
+    ours = {entry: file for entry, file in files.items() if entry == name or entry.endswith(".archived")}
+    if not ours:
+        return None
+    live = ours.get(name)
+    stamp = (len(ours), live.st_ino, live.st_mtime_ns) if live else (len(ours),)
+    return Look(sum(file.st_size for file in ours.values()), stamp)
 
 
 def _time(message: Message) -> str:

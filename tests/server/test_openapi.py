@@ -72,7 +72,8 @@ def test_what_it_allows_is_stored(case: Case) -> None:
 
 def test_every_path_is_described() -> None:
     described = {(path, method.upper()) for path, item in DOCUMENT["paths"].items() for method in item}
-    routes = [route for route in create_app(ROOT).routes if isinstance(route, Route) and route.path != "/openapi.json"]
+    files = ("/openapi.json", "/", "/page/{name:path}")
+    routes = [route for route in create_app(ROOT).routes if isinstance(route, Route) and route.path not in files]
     assert described == {(route.path, method) for route in routes for method in (route.methods or set()) - {"HEAD"}}
 
 
@@ -85,8 +86,9 @@ def test_every_field_and_parameter_is_described() -> None:
     parameters = {
         path: {parameter["name"] for parameter in item["get"]["parameters"] if parameter["in"] == "query"}
         for path, item in DOCUMENT["paths"].items()
+        if "get" in item
     }
-    assert parameters["/api/v1/messages"] == {"project_id", "task_id", "after", "limit", "type"}
+    assert parameters["/api/v1/messages"] == {*asked.LISTED_BY}
     assert parameters["/api/projects/{project_id}/messages"] == {"since", "limit", "first"}
 
 

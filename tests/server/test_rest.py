@@ -107,7 +107,9 @@ def test_parameters_that_are_refused(api: httpx.Client, problem: Problem) -> Non
     """One that is unknown here, comes twice, is missing, or says the opposite of another."""
     for path, query in (
         ("/api/v1/messages", "project_id=demo&since=x"),
-        ("/api/v1/messages", "project_id=demo&first=1"),
+        ("/api/v1/messages", "project_id=demo&limit=1&first=1"),
+        ("/api/v1/messages", "project_id=demo&from=yesterday"),
+        ("/api/v1/messages/summary", "project_id=demo&by=body"),
         ("/api/v1/messages", "project_id=demo&nonsense=1"),
         ("/api/v1/messages", "project_id=demo&limit=1&limit=2"),
         ("/api/v1/messages", "project_id=demo&project_id=other"),

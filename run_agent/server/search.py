@@ -1,0 +1,109 @@
+"""Pages of a log, from either end, of the messages that fit: found by its outline, read from the file."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from messagebus import Message, MessageBus, SinceIDNotFoundError
+from run_agent.server.asked import MOST_MESSAGES, Listing
+from run_agent.server.outline import Outline, Outlines
+from run_agent.server.tree import Address
+
+_STRETCH = 500  # messages that are looked at together
+_MOST_READ = 20_000  # of which one request reads the bodies; the next page goes on from there
+
+
+class Found(NamedTuple):
+    """A page, and the ids from which to go on: after ``next`` and before ``previous``, where there is more."""
+
+    messages: list[Message]
+    next: str | None
+    previous: str | None
+    replies: dict[str, int]
+
+
+def search(outlines: Outlines, bus: MessageBus, at: Address, wanted: Listing) -> Found:
+    """Raises Problem for an unknown ``since`` or ``before``."""
+    outline = outlines.of(at)
+    try:
+        return _page(outline, bus, wanted)
+    except _StaleError:  # somebody changed the middle of the file
+        outlines.forget(at)
+        return _page(outlines.of(at), bus, wanted)
+
+
+class _StaleError(Exception):
+    """The file does not hold what the outline says."""
+
+
+def _page(outline: Outline, bus: MessageBus, wanted: Listing) -> Found:
+    floor, low, high = _span(outline, wanted)
+    forward, most = wanted.first is not None, min(wanted.first or wanted.limit or MOST_MESSAGES, MOST_MESSAGES)
+    found: list[tuple[int, Message]] = []
+    start, stop = (low, low) if forward else (high, high)  # what has been looked at
+    read = 0
+    for low_end, high_end in _stretches(low, high, forward=forward):
+        start, stop = min(start, low_end), max(stop, high_end)
+        places = _places(outline, wanted, low_end, high_end)
+        if wanted.text is None:
+            places = places[: most - len(found)] if forward else places[len(found) - most :]
+        read += len(places)
+        new = [pair for pair in _read(outline, bus, places) if _says(pair[1], wanted.text)]
+        found = found + new if forward else new + found
+        if len(found) >= most or read >= _MOST_READ:
+            break
+    if len(found) >= most:
+        found = found[:most] if forward else found[-most:]
+        start, stop = (start, found[-1][0] + 1) if forward else (found[0][0], stop)
+    ids = [outline.ids[here] for here, _ in found]
+    return Found(
+        [message for _, message in found],
+        next=outline.ids[stop - 1] if start < stop else None,
+        previous=outline.ids[start] if floor < start < len(outline) else None,
+        replies={msg_id: len(outline.replies[msg_id]) for msg_id in ids if msg_id in outline.replies},
+    )
+
+
+def _span(outline: Outline, wanted: Listing) -> tuple[int, int, int]:
+    """The first position of the times asked for, and those from which and up to which to look."""
+    count = len(outline)
+    floor = 0 if wanted.start is None else bisect_left(outline.times, wanted.start, 0, count)
+    low = max(floor, outline.position(wanted.since) + 1 if wanted.since else 0)
+    high = outline.position(wanted.before) if wanted.before else count
+    if wanted.end is not None:
+        high = min(high, bisect_left(outline.times, wanted.end, 0, count))
+    return floor, low, max(low, high)
+
+
+def _stretches(low: int, high: int, *, forward: bool) -> Iterator[tuple[int, int]]:
+    if forward:
+        yield from ((start, min(start + _STRETCH, high)) for start in range(low, high, _STRETCH))
+    else:
+        yield from ((max(stop - _STRETCH, low), stop) for stop in range(high, low, -_STRETCH))
+
+
+def _places(outline: Outline, wanted: Listing, start: int, stop: int) -> list[int]:
+    if wanted.parent is not None:
+        return [here for here in outline.replies.get(wanted.parent, ()) if start <= here < stop]
+    return list(outline.matching(wanted.types, wanted.run_id).among(range(start, stop)))
+
+
+def _read(outline: Outline, bus: MessageBus, places: list[int]) -> Iterator[tuple[int, Message]]:
+    """The messages at these positions, in one piece with those between."""
+    if not places:
+        return
+    first = places[0]
+    try:
+        messages = bus.read_messages(outline.ids[first - 1] if first else None, first=places[-1] - first + 1)
+    except SinceIDNotFoundError:
+        raise _StaleError from None
+    for here in places:
+        if here - first >= len(messages) or messages[here - first].msg_id != outline.ids[here]:
+            raise _StaleError
+        yield here, messages[here - first]
+
+
+def _says(message: Message, text: str | None) -> bool:
+    return text is None or text.casefold() in message.body.casefold()
