@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from messagebus import Draft, Message, MessageBus, Parent
 
 LIST = "/api/v1/messages"
 SUMMARY = f"{LIST}/summary"
+START = datetime(2026, 1, 1, tzinfo=UTC)
 COUNT = 1_200  # more than are looked at together
 
 
@@ -20,7 +22,13 @@ COUNT = 1_200  # more than are looked at together
 def log(bus: MessageBus) -> list[Message]:
     kinds = ("FACT", "PROGRESS", "DECISION")
     drafts = [
-        Draft(kinds[number % 3], "demo", f"Body {number}", run_id=f"run-{number % 2}" if number % 10 else "")
+        Draft(
+            kinds[number % 3],
+            "demo",
+            f"Body {number}",
+            run_id=f"run-{number % 2}" if number % 10 else "",
+            ts=START + timedelta(seconds=number),
+        )
         for number in range(COUNT)
     ]
     return bus.append_messages(drafts)
