@@ -85,4 +85,4 @@ def _extent(outline: Outline, wanted: Charting, count: int) -> tuple[float, floa
 
 
 def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

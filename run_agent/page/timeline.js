@@ -1,0 +1,87 @@
+/** The chart: how many messages came when, of which type or run. Dragging over it asks for that time alone. */
+
+import uPlot from "./vendor/uPlot.esm.js";
+import { byId } from "./dom.js";
+import { colour, colourOfRun } from "./kinds.js";
+import { duration } from "./time.js";
+
+/** @typedef {import("./types.js").Histogram} Histogram */
+
+const HEIGHT = 96; // pixels
+const SHORTEST = 3; // pixels of a brush; less is a click
+
+export class Timeline {
+  /** @type {uPlot | null} */ #chart = null;
+  /** @type {Histogram | null} */ #shown = null;
+
+  /** @param {(from: string, until: string) => void} brushed */
+  constructor(brushed) {
+    this.brushed = brushed;
+    this.element = byId("chart");
+    new ResizeObserver(() => this.#chart?.setSize({ width: this.#width(), height: HEIGHT })).observe(this.element);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#shown && this.show(this.#shown));
+  }
+
+  /** How many parts of the time can be told apart. */
+  get parts() {
+    return Math.max(24, Math.min(160, Math.floor(this.#width() / 7)));
+  }
+
+  /** @param {Histogram} histogram */
+  show(histogram) {
+    this.#shown = histogram;
+    const parts = [...histogram.series, { name: "others", counts: histogram.rest }].filter(({ counts }) => counts.some(Boolean));
+    const start = Date.parse(histogram.start) / 1000;
+    const times = histogram.rest.map((_, index) => start + (index + 0.5) * histogram.step);
+    const stacked = stack(parts.map(({ counts }) => counts));
+    const label = parts.map(({ name, counts }) => `${name || "no run"} ${counts.reduce((sum, one) => sum + one, 0)}`).join(", ");
+    this.element.setAttribute("aria-label", `Messages in parts of ${duration(histogram.step)}: ${label || "none"}`);
+    this.#chart?.destroy();
+    this.element.replaceChildren();
+    if (!parts.length) return;
+    const data = /** @type {number[][]} */ ([times, ...stacked.reverse()]);
+    this.#chart = new uPlot(this.#options(histogram, parts.reverse().map(({ name }) => name)), data, this.element);
+  }
+
+  /** @param {Histogram} histogram @param {string[]} names */
+  #options({ by, start, step, rest }, names) {
+    const style = getComputedStyle(document.documentElement);
+    const paint = (/** @type {string} */ name) => style.getPropertyValue(`--${by === "type" ? colour(name) : colourOfRun(name)}`).trim();
+    const ink = style.getPropertyValue("--faint").trim();
+    const first = Date.parse(start) / 1000;
+    const grid = { stroke: style.getPropertyValue("--line").trim(), width: 1 };
+    return {
+      width: this.#width(),
+      height: HEIGHT,
+      legend: { show: false },
+      padding: [6, 4, 0, 0],
+      cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
+      scales: { x: { range: [first, first + step * rest.length] }, y: { range: (/** @type {unknown} */ _, /** @type {number} */ _low, /** @type {number} */ high) => [0, Math.max(1, high)] } },
+      axes: [
+        { stroke: ink, grid: { show: false }, ticks: { show: false }, size: 24, font: "11px system-ui", space: 70 },
+        { stroke: ink, grid, ticks: { show: false }, size: 40, font: "11px system-ui", space: 30, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000] },
+      ],
+      series: [{}, ...names.map((name) => ({ fill: paint(name), stroke: paint(name), width: 0, points: { show: false }, paths: uPlot.paths.bars?.({ size: [0.82, 40], align: 0 }) }))],
+      hooks: { setSelect: [(/** @type {uPlot} */ chart) => this.#selected(chart)] },
+    };
+  }
+
+  /** @param {uPlot} chart */
+  #selected(chart) {
+    const { left, width } = chart.select;
+    if (width < SHORTEST) return;
+    const [from, until] = [left, left + width].map((x) => new Date(1000 * chart.posToVal(x, "x")).toISOString());
+    chart.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+    this.brushed(from, until);
+  }
+
+  #width() {
+    return Math.max(200, this.element.clientWidth);
+  }
+}
+
+/** Each on top of those before it. @param {number[][]} layers */
+function stack(layers) {
+  const sums = new Array(layers[0]?.length ?? 0).fill(0);
+  return layers.map((layer) => layer.map((value, index) => (sums[index] += value)));
+}
