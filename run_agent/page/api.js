@@ -61,7 +61,8 @@ export const one = (bus, msgId) => get(`messages/${encodeURIComponent(msgId)}`, 
  * @param {number} parts
  * @returns {Promise<import("./types.js").Summary>}
  */
-export const summary = (bus, filter, by, parts) => get("messages/summary", { ...scope(bus), ...times(filter), by, parts });
+export const summary = (bus, filter, by, parts) =>
+  get("messages/summary", { ...scope(bus), ...times(filter), by, parts });
 
 /**
  * @param {{project_id: string, task_id?: string, after?: string}[]} buses
@@ -133,5 +134,9 @@ async function ask(path, options) {
   });
   if (answer.ok || answer.status === 304) return answer;
   const { error } = await answer.json().catch(() => ({}));
-  throw new Refused(answer.status, error?.message ?? `the server answered ${answer.status}`, Boolean(error?.details?.stored));
+  throw new Refused(
+    answer.status,
+    error?.message ?? `the server answered ${answer.status}`,
+    Boolean(error?.details?.stored),
+  );
 }

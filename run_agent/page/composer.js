@@ -23,14 +23,32 @@ export class Composer {
     this.form = form;
     this.send = send;
     this.cancel = cancel;
-    this.body = /** @type {HTMLTextAreaElement} */ (make("textarea", { rows: 1, placeholder: "Write a message, in Markdown", "aria-label": "Message", spellcheck: "true" }));
-    this.type = /** @type {HTMLInputElement} */ (make("input.type", { list: `${id}-types`, "aria-label": "Type", value: "USER", spellcheck: "false" }));
+    this.body = /** @type {HTMLTextAreaElement} */ (
+      make("textarea", {
+        rows: 1,
+        placeholder: "Write a message, in Markdown",
+        "aria-label": "Message",
+        spellcheck: "true",
+      })
+    );
+    this.type = /** @type {HTMLInputElement} */ (
+      make("input.type", { list: `${id}-types`, "aria-label": "Type", value: "USER", spellcheck: "false" })
+    );
     const types = make("datalist", { id: `${id}-types` }, ...OFFERED.map((type) => make("option", { value: type })));
     this.preview = make("div.preview.body", { hidden: true });
-    this.look = make("button.quiet", { type: "button", "aria-pressed": "false", onclick: () => this.#toggle() }, "Preview");
+    this.look = make(
+      "button.quiet",
+      { type: "button", "aria-pressed": "false", onclick: () => this.#toggle() },
+      "Preview",
+    );
     this.to = make("div.to", { hidden: true });
     this.post = make("button.primary", { type: "submit" }, "Post");
-    form.replaceChildren(this.to, this.body, this.preview, make("div.actions", {}, this.type, types, this.look, make("span.hint", {}, "Ctrl Enter posts"), this.post));
+    form.replaceChildren(
+      this.to,
+      this.body,
+      this.preview,
+      make("div.actions", {}, this.type, types, this.look, make("span.hint", {}, "Ctrl Enter posts"), this.post),
+    );
     form.addEventListener("submit", (event) => this.#submit(event));
     form.addEventListener("keydown", (event) => this.#key(event));
     this.body.addEventListener("input", () => this.#changed());
@@ -51,7 +69,11 @@ export class Composer {
     this.type.value = message && isAsking(message.type) ? "ANSWER" : "USER";
     this.to.hidden = !message;
     if (!message) return;
-    const close = make("button.quiet", { type: "button", "aria-label": "No reply", onclick: () => this.#cancel() }, "✕");
+    const close = make(
+      "button.quiet",
+      { type: "button", "aria-label": "No reply", onclick: () => this.#cancel() },
+      "✕",
+    );
     this.to.replaceChildren(make("span", {}, `Reply to ${message.type}: ${excerpt(message.body ?? "")}`), close);
   }
 

@@ -101,7 +101,9 @@ export class Conversation {
       this.runs = new Map(about.runs.map((run) => [run.run_id, run]));
       const before = [...this.unanswered.keys()];
       this.unanswered = new Map(about.unanswered.messages.map((message) => [message.msg_id, message]));
-      this.list.refresh([...before, ...this.unanswered.keys()].filter((id) => before.includes(id) !== this.unanswered.has(id)));
+      this.list.refresh(
+        [...before, ...this.unanswered.keys()].filter((id) => before.includes(id) !== this.unanswered.has(id)),
+      );
       this.listener.counted(about);
       this.listener.changed();
     } catch (error) {
@@ -276,11 +278,13 @@ export class Conversation {
   }
 
   #say() {
-    const isFiltered = this.filter.types.length || this.filter.run || this.filter.text || this.filter.from || this.filter.until;
+    const isFiltered =
+      this.filter.types.length || this.filter.run || this.filter.text || this.filter.from || this.filter.until;
     if (this.log.messages.length) this.listener.notice("");
     else if (isFiltered && this.log.previous) this.listener.notice("Looking further back…");
     else if (isFiltered) this.listener.notice("No message fits this filter.");
-    else this.listener.notice(`Nothing in ${nameOf(this.bus)} yet. Post your first message below, or from a shell:`, true);
+    else
+      this.listener.notice(`Nothing in ${nameOf(this.bus)} yet. Post your first message below, or from a shell:`, true);
   }
 
   /** @param {string} msgId */
@@ -336,7 +340,9 @@ export class Conversation {
   #failed(error, again) {
     if (!(error instanceof Refused)) throw error;
     this.listener.refused(error);
-    this.listener.notice(error.status === 0 ? "The server does not answer. Trying again…" : `This cannot be shown: ${error.message}`);
+    this.listener.notice(
+      error.status === 0 ? "The server does not answer. Trying again…" : `This cannot be shown: ${error.message}`,
+    );
     if (error.status === 0 || error.status >= 500) {
       this.listener.state("offline", RETRY / 1000);
       setTimeout(() => this.#isClosed || again(), RETRY);

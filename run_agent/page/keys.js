@@ -10,7 +10,14 @@ export function listen(table) {
   const all = [...table, { keys: ["?"], does: "show the keyboard", run: () => help.showModal() }];
   const actions = new Map(all.flatMap(({ keys, run }) => keys.map((key) => [key, run])));
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || isWriting(event.target) || document.querySelector("dialog[open]")) return;
+    if (
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey ||
+      isWriting(event.target) ||
+      document.querySelector("dialog[open]")
+    )
+      return;
     const action = actions.get(event.key);
     if (!action || isPressing(event)) return;
     event.preventDefault();
@@ -18,7 +25,10 @@ export function listen(table) {
   });
   byId("keys-button").addEventListener("click", () => help.showModal());
   byId("help-keys").replaceChildren(
-    ...all.flatMap(({ keys, does }) => [make("dt", {}, ...keys.flatMap((key, index) => [index ? " " : "", make("kbd", {}, named(key))])), make("dd", {}, does)]),
+    ...all.flatMap(({ keys, does }) => [
+      make("dt", {}, ...keys.flatMap((key, index) => [index ? " " : "", make("kbd", {}, named(key))])),
+      make("dd", {}, does),
+    ]),
   );
 }
 
@@ -26,7 +36,8 @@ export function listen(table) {
 const isWriting = (target) => target instanceof HTMLElement && Boolean(target.closest("input, textarea, select"));
 
 /** Enter and the space belong to the button that has the focus. @param {KeyboardEvent} event */
-const isPressing = ({ key, target }) => ["Enter", " "].includes(key) && target instanceof HTMLElement && Boolean(target.closest("button, a"));
+const isPressing = ({ key, target }) =>
+  ["Enter", " "].includes(key) && target instanceof HTMLElement && Boolean(target.closest("button, a"));
 
 /** @param {string} key */
 const named = (key) => ({ ArrowDown: "↓", ArrowUp: "↑", Escape: "Esc", " ": "Space" })[key] ?? key;

@@ -3,7 +3,18 @@
 /** @typedef {import("./types.js").Message} Message */
 
 const KNOWN = new Set([
-  "ANSWER", "DECISION", "ERROR", "FACT", "INFO", "ISSUE", "PROGRESS", "QUESTION", "RUN_CRASH", "RUN_START", "RUN_STOP", "USER",
+  "ANSWER",
+  "DECISION",
+  "ERROR",
+  "FACT",
+  "INFO",
+  "ISSUE",
+  "PROGRESS",
+  "QUESTION",
+  "RUN_CRASH",
+  "RUN_START",
+  "RUN_STOP",
+  "USER",
 ]);
 const OTHERS = ["other-1", "other-2", "other-3", "other-4"];
 const RUNS = ["run-1", "run-2", "run-3", "run-4", "run-5", "run-6", "run-7", "run-8"];

@@ -7,6 +7,7 @@
  * @template T
  * @typedef {{key: (item: T) => string, render: (item: T, before: T | undefined) => HTMLElement, moved: () => void}} Plan
  */
+/** @typedef {{keys: string[], offset: number}} Anchor  What the reader looks at (or what follows it), and where in the window. */
 
 const GUESS = 72; // pixels of a row that was never seen
 const AROUND = 700; // pixels that are there above and below what is seen
@@ -24,6 +25,8 @@ export class List {
   #isFollowing = true;
   #frame = 0;
   #expected = -1;
+  #firstDrawn = 0;
+  #lastDrawn = 0;
 
   /**
    * @param {HTMLElement} scroller
@@ -114,7 +117,11 @@ export class List {
       const { scrollTop } = this.scroller;
       if (!middle && top >= scrollTop && top + height <= scrollTop + clientHeight && this.#shown.has(key)) break;
       const isBelow = top + height > scrollTop + clientHeight;
-      const want = middle ? top - Math.max(0, clientHeight - height) / 3 : isBelow ? Math.min(top, top + height - clientHeight + 8) : top - 8;
+      const want = middle
+        ? top - Math.max(0, clientHeight - height) / 3
+        : isBelow
+          ? Math.min(top, top + height - clientHeight + 8)
+          : top - 8;
       this.#scrollTo(Math.max(0, want));
       this.#draw();
     }
@@ -148,15 +155,15 @@ export class List {
     return [...this.#shown].sort(([one], [other]) => (this.#index.get(one) ?? 0) - (this.#index.get(other) ?? 0));
   }
 
-  /** What the reader looks at, and where in the window. */
+  /** @returns {Anchor | null} */
   #anchor() {
     if (this.#isFollowing || !this.#items.length) return null;
     const top = this.scroller.scrollTop;
     const index = Math.min(this.#at(top), this.#items.length - 1);
-    return { keys: this.#items.slice(index, index + 50).map(this.plan.key), offset: this.#tops[index] - top, index };
+    return { keys: this.#items.slice(index, index + 50).map(this.plan.key), offset: this.#tops[index] - top };
   }
 
-  /** Show what belongs here, and put the anchor, or the end, where it was. @param {ReturnType<List<T>["#anchor"]>} anchor */
+  /** Show what belongs here, and put the anchor, or the end, where it was. @param {Anchor | null} anchor */
   #stay(anchor) {
     const key = anchor?.keys.find((one) => this.#index.has(one));
     for (let attempt = 0; attempt < 3; attempt++) {
@@ -181,9 +188,6 @@ export class List {
     this.#above.style.height = `${this.#tops[Math.min(first, this.#items.length)]}px`;
     this.#below.style.height = `${this.#tops[this.#items.length] - this.#tops[Math.min(last, this.#items.length)]}px`;
   }
-
-  #firstDrawn = 0;
-  #lastDrawn = 0;
 
   /** Put in the document what is seen. True where a row had another height than was thought. */
   #draw() {

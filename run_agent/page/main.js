@@ -126,7 +126,8 @@ const lastOf = (bus) => lasts.get(nameOf(bus)) ?? "";
 
 /** @param {import("./types.js").Active[]} buses */
 function busesLoaded(buses) {
-  for (const { project_id, task_id, last } of buses) lasts.set(nameOf({ project: project_id, ...(task_id && { task: task_id }) }), last ?? "");
+  for (const { project_id, task_id, last } of buses)
+    lasts.set(nameOf({ project: project_id, ...(task_id && { task: task_id }) }), last ?? "");
   if (conversation) return;
   if (!buses.length) {
     notice("Nothing here yet. Post your first message:", true);
@@ -152,7 +153,10 @@ function showFilter() {
 
 function showRunOptions() {
   const names = new Set([...(numbers?.runs.map(({ run_id }) => run_id) ?? []), ...(filter.run ? [filter.run] : [])]);
-  run.replaceChildren(make("option", { value: "" }, "All runs"), ...[...names].map((name) => make("option", { value: name }, name)));
+  run.replaceChildren(
+    make("option", { value: "" }, "All runs"),
+    ...[...names].map((name) => make("option", { value: name }, name)),
+  );
   run.value = filter.run;
 }
 
@@ -162,12 +166,24 @@ function showTypes() {
   const focused = document.activeElement?.getAttribute("data-type");
   byId("types").replaceChildren(
     ...types.map(([type, count]) => {
-      const chip = make("button.chip", { type: "button", "aria-pressed": String(filter.types.includes(type)), "data-type": type, onclick: () => toggleType(type) }, make("span.swatch"), type, make("span.number", {}, count.toLocaleString()));
+      const chip = make(
+        "button.chip",
+        {
+          type: "button",
+          "aria-pressed": String(filter.types.includes(type)),
+          "data-type": type,
+          onclick: () => toggleType(type),
+        },
+        make("span.swatch"),
+        type,
+        make("span.number", {}, count.toLocaleString()),
+      );
       chip.dataset.colour = colour(type);
       return chip;
     }),
   );
-  if (focused) /** @type {HTMLElement | null} */ (byId("types").querySelector(`[data-type="${CSS.escape(focused)}"]`))?.focus();
+  if (focused)
+    /** @type {HTMLElement | null} */ (byId("types").querySelector(`[data-type="${CSS.escape(focused)}"]`))?.focus();
 }
 
 /** @param {string} type */
@@ -186,11 +202,16 @@ function showNumbers(summary) {
   showRunOptions();
   showTypes();
   const { histogram } = summary;
-  const columns = histogram.rest.map((rest, index) => histogram.series.reduce((sum, { counts }) => sum + counts[index], rest));
-  const perMinute = (columns.reduce((sum, one) => sum + one, 0) / Math.max(1, (columns.length * histogram.step) / 60)).toFixed(1);
+  const columns = histogram.rest.map((rest, index) =>
+    histogram.series.reduce((sum, { counts }) => sum + counts[index], rest),
+  );
+  const perMinute = (
+    columns.reduce((sum, one) => sum + one, 0) / Math.max(1, (columns.length * histogram.step) / 60)
+  ).toFixed(1);
   const peak = (Math.max(0, ...columns) / (histogram.step / 60)).toFixed(1);
   const silent = summary.runs.filter(isSilent).length;
-  byId("rates").textContent = `${summary.count.toLocaleString()} messages · ${perMinute} a minute, at most ${peak}${silent ? ` · ${silent} silent` : ""}`;
+  byId("rates").textContent =
+    `${summary.count.toLocaleString()} messages · ${perMinute} a minute, at most ${peak}${silent ? ` · ${silent} silent` : ""}`;
 }
 
 /** The newest asked stand first: who asks waits. */
@@ -199,11 +220,20 @@ function showPins() {
   const pins = byId("pins");
   pins.hidden = waiting.length === 0;
   const shown = areAllPinsShown ? waiting : waiting.slice(0, MOST_PINS);
-  const more = waiting.length > MOST_PINS && make("button.quiet", { type: "button", "aria-expanded": String(areAllPinsShown), onclick: toggleAllPins }, areAllPinsShown ? "Fewer" : `All ${waiting.length}`);
+  const more =
+    waiting.length > MOST_PINS &&
+    make(
+      "button.quiet",
+      { type: "button", "aria-expanded": String(areAllPinsShown), onclick: toggleAllPins },
+      areAllPinsShown ? "Fewer" : `All ${waiting.length}`,
+    );
   const key = shown.map(({ msg_id }) => msg_id).join() + waiting.length + areAllPinsShown;
   if (pins.dataset.shows === key) return;
   pins.dataset.shows = key;
-  pins.replaceChildren(make("h2", {}, "Waiting for an answer", make("span.count", {}, String(waiting.length)), more), ...shown.map(pin));
+  pins.replaceChildren(
+    make("h2", {}, "Waiting for an answer", make("span.count", {}, String(waiting.length)), more),
+    ...shown.map(pin),
+  );
 }
 
 function toggleAllPins() {
@@ -213,7 +243,9 @@ function toggleAllPins() {
 
 /** @param {Message} message */
 function pin(message) {
-  const go = make("button.pin", { type: "button", title: "Go there", onclick: () => conversation?.jump(message.msg_id) },
+  const go = make(
+    "button.pin",
+    { type: "button", title: "Go there", onclick: () => conversation?.jump(message.msg_id) },
     make("span.kind", {}, message.type),
     make("span.words", {}, excerpt(message.body ?? "")),
     message.run_id && make("span.from", {}, message.run_id),
@@ -242,7 +274,12 @@ function showChanges() {
 
 /** @param {import("./stream.js").State} state @param {number} [seconds] */
 function showState(state, seconds) {
-  const words = { connecting: "Connecting", live: "Live", offline: `Offline${seconds ? `, again in ${seconds} s` : ""}`, paused: "Paused" };
+  const words = {
+    connecting: "Connecting",
+    live: "Live",
+    offline: `Offline${seconds ? `, again in ${seconds} s` : ""}`,
+    paused: "Paused",
+  };
   const element = byId("state");
   element.dataset.state = state;
   element.textContent = words[state];
@@ -253,8 +290,15 @@ function notice(words, withCommand = false) {
   const element = byId("notice");
   element.hidden = !words;
   const line = command(conversation?.bus ?? { project: "demo", task: "first" });
-  const button = make("button", { type: "button", onclick: async () => (button.textContent = (await copy(line)) ? "Copied" : "Not copied") }, "Copy");
-  element.replaceChildren(make("p", {}, words), ...(withCommand ? [make("div.command", {}, make("code", {}, line), button)] : []));
+  const button = make(
+    "button",
+    { type: "button", onclick: async () => (button.textContent = (await copy(line)) ? "Copied" : "Not copied") },
+    "Copy",
+  );
+  element.replaceChildren(
+    make("p", {}, words),
+    ...(withCommand ? [make("div.command", {}, make("code", {}, line), button)] : []),
+  );
 }
 
 /** @param {Message[]} messages */
@@ -330,7 +374,8 @@ for (const button of document.querySelectorAll("[data-by]")) {
   button.addEventListener("click", () => {
     by = button.getAttribute("data-by") ?? "type";
     kept.set("by", by);
-    for (const other of document.querySelectorAll("[data-by]")) other.setAttribute("aria-pressed", String(other === button));
+    for (const other of document.querySelectorAll("[data-by]"))
+      other.setAttribute("aria-pressed", String(other === button));
     conversation?.count();
   });
 }
@@ -344,7 +389,10 @@ function toggle(name, button) {
 }
 
 function closeDrawers() {
-  for (const [name, button] of [["with-side", "menu"], ["with-panel", "panel-button"]]) {
+  for (const [name, button] of [
+    ["with-side", "menu"],
+    ["with-panel", "panel-button"],
+  ]) {
     if (document.body.classList.contains(name)) toggle(name, button);
   }
 }
@@ -371,7 +419,7 @@ function step(step) {
   if (next) conversation?.focus(next);
 }
 
-function escape() {
+function leave() {
   closeDrawers();
   if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
 }
@@ -393,22 +441,42 @@ listen([
   { keys: ["k", "ArrowUp"], does: "previous message", run: () => step(-1) },
   { keys: ["G", "End"], does: "to the newest", run: () => conversation?.toEnd() },
   { keys: ["g", "Home"], does: "to the oldest that is loaded", run: () => conversation?.focus(list.end(false) ?? "") },
-  { keys: ["Enter", "o"], does: "unfold the message, or fold it", run: withCurrent(({ msg_id }) => conversation?.unfold(msg_id)) },
-  { keys: ["t"], does: "show its replies, or hide them", run: withCurrent(({ msg_id }) => conversation?.toggleThread(msg_id)) },
-  { keys: ["p"], does: "go to what it replies to", run: withCurrent(({ parents }) => parents?.length && conversation?.jump(parents[0])) },
+  {
+    keys: ["Enter", "o"],
+    does: "unfold the message, or fold it",
+    run: withCurrent(({ msg_id }) => conversation?.unfold(msg_id)),
+  },
+  {
+    keys: ["t"],
+    does: "show its replies, or hide them",
+    run: withCurrent(({ msg_id }) => conversation?.toggleThread(msg_id)),
+  },
+  {
+    keys: ["p"],
+    does: "go to what it replies to",
+    run: withCurrent(({ parents }) => parents?.length && conversation?.jump(parents[0])),
+  },
   { keys: ["r"], does: "reply to it", run: withCurrent((message) => conversation?.reply(message)) },
-  { keys: ["y"], does: "copy a link to it", run: withCurrent((message) => conversation && copyLink(message, conversation.context())) },
+  {
+    keys: ["y"],
+    does: "copy a link to it",
+    run: withCurrent((message) => conversation && copyLink(message, conversation.context())),
+  },
   { keys: ["c", "n"], does: "write a message (Ctrl Enter posts it)", run: () => composer.focus() },
   { keys: ["/"], does: "filter by text", run: () => text.focus() },
   { keys: ["x"], does: "clear the filter", run: () => narrow(EVERYTHING) },
-  { keys: ["a"], does: "answer the newest question that waits", run: () => [...(conversation?.unanswered.values() ?? [])].slice(-1).forEach(answerTo) },
+  {
+    keys: ["a"],
+    does: "answer the newest question that waits",
+    run: () => [...(conversation?.unanswered.values() ?? [])].slice(-1).forEach(answerTo),
+  },
   { keys: ["b"], does: "find a conversation", run: () => byId("find-bus").focus() },
   { keys: ["]"], does: "next conversation", run: () => goTo(1) },
   { keys: ["["], does: "previous conversation", run: () => goTo(-1) },
   { keys: ["u"], does: "next conversation with something unread", run: () => goTo(1, true) },
   { keys: ["h"], does: "show the chart, or hide it", run: () => byId("chart-button").click() },
   { keys: ["w"], does: "show the runs, or hide them", run: () => byId("panel-button").click() },
-  { keys: ["Escape"], does: "leave what you are in", run: escape },
+  { keys: ["Escape"], does: "leave what you are in", run: leave },
 ]);
 
 window.addEventListener("hashchange", arrive);

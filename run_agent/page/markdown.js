@@ -3,17 +3,45 @@
  * Raw HTML stays text; what the parser makes is sanitised all the same; the page's policy is the third wall.
  */
 
+import { copy, make } from "./dom.js";
 import hljs from "./vendor/highlight.min.js";
 import MarkdownIt from "./vendor/markdown-it.esm.min.mjs";
 import DOMPurify from "./vendor/purify.es.mjs";
-import { copy, make } from "./dom.js";
 
 const TAGS = [
-  "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong",
-  "table", "tbody", "td", "th", "thead", "tr", "ul",
+  "a",
+  "blockquote",
+  "br",
+  "code",
+  "del",
+  "em",
+  "h1",
+  "h2",
+  "h3",
+  "h4",
+  "h5",
+  "h6",
+  "hr",
+  "li",
+  "ol",
+  "p",
+  "pre",
+  "s",
+  "strong",
+  "table",
+  "tbody",
+  "td",
+  "th",
+  "thead",
+  "tr",
+  "ul",
 ];
 const SAFE_LINK = /^(?:https?:\/\/|mailto:)/i;
-const MARKDOWN = { ALLOWED_TAGS: TAGS, ALLOWED_ATTR: ["href", "title", "start", "class"], ALLOWED_URI_REGEXP: SAFE_LINK };
+const MARKDOWN = {
+  ALLOWED_TAGS: TAGS,
+  ALLOWED_ATTR: ["href", "title", "start", "class"],
+  ALLOWED_URI_REGEXP: SAFE_LINK,
+};
 const HIGHLIGHTED = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"] };
 const LONGEST_CODE = 20_000; // characters that are highlighted
 const LONGEST_PARSED = 200_000; // characters that are Markdown; more is shown as text
@@ -44,7 +72,8 @@ export function render(body) {
     frame.append(table);
   }
   for (const code of fragment.querySelectorAll("pre > code")) dress(/** @type {HTMLElement} */ (code));
-  for (const element of fragment.querySelectorAll("[class]:not(.table, .code, .code *)")) element.removeAttribute("class");
+  for (const element of fragment.querySelectorAll("[class]:not(.table, .code, .code *)"))
+    element.removeAttribute("class");
   return fragment;
 }
 
@@ -75,6 +104,10 @@ async function copied(button, text) {
 
 /** The first words of a body, without marks. @param {string} body */
 export function excerpt(body) {
-  const line = body.slice(0, 400).replace(/[#*_`>|~-]+/g, " ").replace(/\s+/g, " ").trim();
+  const line = body
+    .slice(0, 400)
+    .replace(/[#*_`>|~-]+/g, " ")
+    .replace(/\s+/g, " ")
+    .trim();
   return line.length > 120 ? `${line.slice(0, 119)}…` : line;
 }

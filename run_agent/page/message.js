@@ -38,10 +38,14 @@ export function row(message, before, context) {
 /** @param {Message} message @param {Context} context */
 function runLine(message, context) {
   const run = context.run(message.run_id ?? "");
-  const ended = run?.started && message.type !== "RUN_START" ? ` after ${duration(between(run.started, message.timestamp))}` : "";
+  const ended =
+    run?.started && message.type !== "RUN_START" ? ` after ${duration(between(run.started, message.timestamp))}` : "";
   const words = { RUN_START: "started", RUN_STOP: "ended", RUN_CRASH: "crashed" }[message.type.toUpperCase()];
   const body = excerpt(message.body ?? "");
-  return article(message, context, "run-line",
+  return article(
+    message,
+    context,
+    "run-line",
     make("span.rule"),
     runName(message, context),
     make("span.what", {}, `${words}${ended}`),
@@ -51,14 +55,20 @@ function runLine(message, context) {
   );
 }
 
-/** @param {Message} message @param {Context} context @param {number} depth */
+/** @param {Message} message @param {Context} context @param {number} depth @returns {HTMLElement} */
 function card(message, context, depth) {
-  return article(message, context, context.isUnanswered(message) ? "card waiting" : "card",
-    make("header", {},
+  return article(
+    message,
+    context,
+    context.isUnanswered(message) ? "card waiting" : "card",
+    make(
+      "header",
+      {},
       make("span.kind", {}, message.type),
       runName(message, context),
       message.issue_id && make("span.issue", {}, message.issue_id),
-      message.intact === false && make("span.torn", { title: "Its length does not fit: cut, or changed by hand" }, "torn"),
+      message.intact === false &&
+        make("span.torn", { title: "Its length does not fit: cut, or changed by hand" }, "torn"),
       time(message, context),
       tools(message, context),
     ),
@@ -78,7 +88,11 @@ function card(message, context, depth) {
  */
 function article(message, context, classes, ...children) {
   const label = `${message.type}${message.run_id ? ` from ${message.run_id}` : ""}, ${clock(message.timestamp)}`;
-  const element = make("article", { class: classes, tabindex: -1, "aria-label": label, "data-id": message.msg_id }, ...children);
+  const element = make(
+    "article",
+    { class: classes, tabindex: -1, "aria-label": label, "data-id": message.msg_id },
+    ...children,
+  );
   element.dataset.colour = colour(message.type);
   if (context.isUnanswered(message)) element.setAttribute("aria-description", "without an answer");
   return element;
@@ -87,7 +101,11 @@ function article(message, context, classes, ...children) {
 /** @param {Message} message @param {Context} context */
 function runName({ run_id }, context) {
   if (!run_id) return null;
-  const name = make("button.run", { type: "button", title: `Only ${run_id}`, onclick: () => context.filterRun(run_id) }, run_id);
+  const name = make(
+    "button.run",
+    { type: "button", title: `Only ${run_id}`, onclick: () => context.filterRun(run_id) },
+    run_id,
+  );
   name.dataset.run = colourOfRun(run_id);
   return name;
 }
@@ -95,13 +113,19 @@ function runName({ run_id }, context) {
 /** @param {Message} message @param {Context} context */
 function time({ timestamp, msg_id }, { bus }) {
   const stamp = make("time", { datetime: timestamp }, clock(timestamp));
-  return make("a.time", { href: toAddress(bus, undefined, msg_id), title: `${full(timestamp)}: link to this message` }, stamp);
+  return make(
+    "a.time",
+    { href: toAddress(bus, undefined, msg_id), title: `${full(timestamp)}: link to this message` },
+    stamp,
+  );
 }
 
 /** @param {Message} message @param {Context} context */
 function tools(message, context) {
   const link = make("button.quiet", { type: "button", onclick: () => copyLink(message, context, link) }, "Link");
-  return make("span.tools", {},
+  return make(
+    "span.tools",
+    {},
     make("button.quiet", { type: "button", onclick: () => context.reply(message) }, "Reply"),
     link,
   );
@@ -120,7 +144,12 @@ function parents(message, context) {
     const parent = context.find(msgId);
     const kind = known.find(({ msg_id }) => msg_id === msgId)?.kind ?? "replies to";
     const text = parent ? `${parent.type}: ${excerpt(parent.body ?? "")}` : msgId;
-    const go = make("button.parent", { type: "button", title: "Go there", onclick: () => context.jump(msgId) }, `↱ ${kind} `, make("span", {}, text));
+    const go = make(
+      "button.parent",
+      { type: "button", title: "Go there", onclick: () => context.jump(msgId) },
+      `↱ ${kind} `,
+      make("span", {}, text),
+    );
     if (parent) go.dataset.colour = colour(parent.type);
     return go;
   });
@@ -135,29 +164,45 @@ function body({ msg_id, body: text = "" }, context) {
   const shown = isFolded && text.length > CUT ? text.slice(0, CUT) : text;
   const element = make(isFolded ? "div.body.folded" : "div.body", {}, render(shown));
   if (!isLong) return element;
-  const size = text.length > 10_000 ? `${Math.round(text.length / 1000)},000 characters` : `${text.split("\n").length} lines`;
-  const button = make("button.quiet.fold", { type: "button", "aria-expanded": String(!isFolded), onclick: () => context.unfold(msg_id) }, isFolded ? `Show all (${size})` : "Show less");
+  const size =
+    text.length > 10_000 ? `${Math.round(text.length / 1000)},000 characters` : `${text.split("\n").length} lines`;
+  const button = make(
+    "button.quiet.fold",
+    { type: "button", "aria-expanded": String(!isFolded), onclick: () => context.unfold(msg_id) },
+    isFolded ? `Show all (${size})` : "Show less",
+  );
   return make("div", {}, element, button);
 }
 
 /** @param {Message} message */
 function links({ links: given = [] }) {
   const shown = given.map(({ url, label }) =>
-    /^https?:\/\//i.test(url) ? make("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, label || url) : make("span", {}, label ? `${label}: ${url}` : url),
+    /^https?:\/\//i.test(url)
+      ? make("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, label || url)
+      : make("span", {}, label ? `${label}: ${url}` : url),
   );
   return shown.length > 0 && make("div.links", {}, ...shown);
 }
 
-/** @param {Message} message @param {Context} context @param {number} depth */
+/** @param {Message} message @param {Context} context @param {number} depth @returns {HTMLElement | null} */
 function replies({ msg_id }, context, depth) {
   const count = context.countReplies(msg_id);
   if (!count) return null;
   const thread = depth < DEEPEST ? context.thread(msg_id) : undefined;
   const act = depth < DEEPEST ? () => context.toggleThread(msg_id) : () => context.jump(msg_id);
   const words = `${count} ${count === 1 ? "reply" : "replies"}`;
-  const button = make("button.replies", { type: "button", "aria-expanded": String(Boolean(thread)), onclick: act }, words);
+  const button = make(
+    "button.replies",
+    { type: "button", "aria-expanded": String(Boolean(thread)), onclick: act },
+    words,
+  );
   if (!thread) return button;
-  return make("div.thread", { role: "group", "aria-label": "Replies" }, button, ...thread.map((reply) => card(reply, context, depth + 1)));
+  return make(
+    "div.thread",
+    { role: "group", "aria-label": "Replies" },
+    button,
+    ...thread.map((reply) => card(reply, context, depth + 1)),
+  );
 }
 
 /** What a screen reader says of new messages. @param {Message[]} messages */
@@ -168,5 +213,5 @@ export function spoken(messages) {
 }
 
 /** @param {Bus} bus */
-export const command = (bus) => `run-agent bus post --project ${bus.project}${bus.task ? ` --task ${bus.task}` : ""} --body "Hello"`;
-
+export const command = (bus) =>
+  `run-agent bus post --project ${bus.project}${bus.task ? ` --task ${bus.task}` : ""} --body "Hello"`;

@@ -8,7 +8,9 @@ import { excerpt } from "./markdown.js";
 /** @typedef {import("./types.js").Post} Post */
 
 export class Outbox {
-  /** @type {Post[]} */ posts = kept.get("outbox", /** @type {Post[]} */ ([])).map((one) => ({ ...one, state: "failed" }));
+  /** @type {Post[]} */ posts = kept
+    .get("outbox", /** @type {Post[]} */ ([]))
+    .map((one) => ({ ...one, state: "failed" }));
 
   /**
    * @param {HTMLElement} element
@@ -60,8 +62,12 @@ export class Outbox {
   /** @param {Post} one */
   #row(one) {
     const isFailed = one.state === "failed";
-    const words = isFailed ? `Not posted to ${nameOf(one.bus)}: ${one.error || "the page was closed"}` : `Posting to ${nameOf(one.bus)}…`;
-    return make(isFailed ? "div.post.failed" : "div.post", { role: isFailed ? "alert" : "status" },
+    const words = isFailed
+      ? `Not posted to ${nameOf(one.bus)}: ${one.error || "the page was closed"}`
+      : `Posting to ${nameOf(one.bus)}…`;
+    return make(
+      isFailed ? "div.post.failed" : "div.post",
+      { role: isFailed ? "alert" : "status" },
       make("span.words", {}, words, make("span.said", {}, excerpt(one.body))),
       isFailed && make("button", { type: "button", onclick: () => this.#send(one) }, "Retry"),
       isFailed && make("button.quiet", { type: "button", onclick: () => this.#drop(one) }, "Discard"),

@@ -22,8 +22,18 @@ export function showRuns(runs, chosen, choose) {
   byId("panel").replaceChildren(
     ...group("Silent", silent, chosen, choose),
     ...group("Running", running, chosen, choose),
-    ...group("Ended", rest.filter(({ state }) => state !== "unknown"), chosen, choose),
-    ...group("Others", rest.filter(({ state }) => state === "unknown"), chosen, choose),
+    ...group(
+      "Ended",
+      rest.filter(({ state }) => state !== "unknown"),
+      chosen,
+      choose,
+    ),
+    ...group(
+      "Others",
+      rest.filter(({ state }) => state === "unknown"),
+      chosen,
+      choose,
+    ),
     ...(runs.length ? [] : [make("p.none", {}, "No message here names a run.")]),
   );
 }
@@ -31,12 +41,21 @@ export function showRuns(runs, chosen, choose) {
 /** @param {string} title @param {Run[]} runs @param {string} chosen @param {(run: string) => void} choose */
 function group(title, runs, chosen, choose) {
   if (!runs.length) return [];
-  return [make("h2", {}, title, make("span.count", {}, String(runs.length))), make("ul.runs", {}, ...runs.slice(0, MOST).map((run) => make("li", {}, line(run, chosen, choose))))];
+  return [
+    make("h2", {}, title, make("span.count", {}, String(runs.length))),
+    make("ul.runs", {}, ...runs.slice(0, MOST).map((run) => make("li", {}, line(run, chosen, choose)))),
+  ];
 }
 
 /** @param {Run} run @param {string} chosen @param {(run: string) => void} choose */
 function line(run, chosen, choose) {
-  const button = make("button.run-entry", { type: "button", "aria-pressed": String(run.run_id === chosen), onclick: () => choose(run.run_id === chosen ? "" : run.run_id) },
+  const button = make(
+    "button.run-entry",
+    {
+      type: "button",
+      "aria-pressed": String(run.run_id === chosen),
+      onclick: () => choose(run.run_id === chosen ? "" : run.run_id),
+    },
     make("span.name", {}, run.run_id),
     make("span.about", {}, about(run)),
   );
@@ -49,8 +68,11 @@ function line(run, chosen, choose) {
 function about(run) {
   const count = `${run.count} message${run.count === 1 ? "" : "s"}`;
   if (isSilent(run)) return `silent for ${duration(between(run.last, new Date().toISOString()))} · ${count}`;
-  if (run.state === "running" && run.started) return `for ${duration(between(run.started, new Date().toISOString()))} · ${count}`;
+  if (run.state === "running" && run.started)
+    return `for ${duration(between(run.started, new Date().toISOString()))} · ${count}`;
   const took = run.started && run.ended ? ` after ${duration(between(run.started, run.ended))}` : "";
-  const word = { stopped: "ended", crashed: "crashed", running: "running", unknown: `last ${ago(run.last)}` }[run.state];
+  const word = { stopped: "ended", crashed: "crashed", running: "running", unknown: `last ${ago(run.last)}` }[
+    run.state
+  ];
   return `${word}${took} · ${count}`;
 }

@@ -76,7 +76,9 @@ export class Sidebar {
   next(step, isUnread = false) {
     const links = [.../** @type {NodeListOf<HTMLAnchorElement>} */ (this.element.querySelectorAll("a.bus"))];
     const here = links.findIndex((link) => link.getAttribute("aria-current") === "page");
-    if (isUnread) return [...links.slice(here + 1), ...links.slice(0, here)].find((link) => link.classList.contains("unread"))?.hash;
+    if (isUnread)
+      return [...links.slice(here + 1), ...links.slice(0, here)].find((link) => link.classList.contains("unread"))
+        ?.hash;
     return links[Math.min(links.length - 1, Math.max(0, here + step))]?.hash;
   }
 
@@ -94,7 +96,11 @@ export class Sidebar {
     const { counts } = await unread(
       asked.map(({ project_id, task_id }) => {
         const bus = busOf({ project_id, task_id, size: 0 });
-        return { project_id, ...(task_id && { task_id }), ...(this.#seen[nameOf(bus)] && { after: this.#seen[nameOf(bus)] }) };
+        return {
+          project_id,
+          ...(task_id && { task_id }),
+          ...(this.#seen[nameOf(bus)] && { after: this.#seen[nameOf(bus)] }),
+        };
       }),
     );
     for (const [index, active] of asked.entries()) {
@@ -122,8 +128,11 @@ export class Sidebar {
     this.sort.textContent = this.#isRecent ? "Latest first" : "By name";
     const focused = document.activeElement instanceof HTMLAnchorElement ? document.activeElement.hash : "";
     this.element.replaceChildren(...groups.map((group) => this.#group(group)));
-    if (focused) /** @type {HTMLElement | null} */ (this.element.querySelector(`a[href="${CSS.escape(focused)}"]`))?.focus();
-    const total = [...this.#unread].filter(([name]) => !this.#current || name !== nameOf(this.#current)).reduce((sum, [, { count }]) => sum + count, 0);
+    if (focused)
+      /** @type {HTMLElement | null} */ (this.element.querySelector(`a[href="${CSS.escape(focused)}"]`))?.focus();
+    const total = [...this.#unread]
+      .filter(([name]) => !this.#current || name !== nameOf(this.#current))
+      .reduce((sum, [, { count }]) => sum + count, 0);
     document.title = `${total ? `(${total}) ` : ""}${this.#current ? `${nameOf(this.#current)} · ` : ""}run-agent`;
   }
 
@@ -132,7 +141,9 @@ export class Sidebar {
     const own = group.find(({ task_id }) => !task_id);
     const tasks = group.filter(({ task_id }) => task_id);
     const project = group[0].project_id;
-    return make("section.project", { "aria-label": project },
+    return make(
+      "section.project",
+      { "aria-label": project },
       own ? this.#link(own, project, "bus.top") : make("div.bus.top", {}, make("span.name", {}, project)),
       ...tasks.map((task) => this.#link(task, task.task_id ?? "", "bus")),
     );
@@ -142,11 +153,18 @@ export class Sidebar {
   #link(active, label, classes) {
     const bus = busOf(active);
     const count = isSame(bus, this.#current) ? 0 : (this.#unread.get(nameOf(bus))?.count ?? 0);
-    const link = make(`a.${classes}${count ? ".unread" : ""}`, { href: toAddress(bus), "aria-current": isSame(bus, this.#current) && "page" },
+    const link = make(
+      `a.${classes}${count ? ".unread" : ""}`,
+      { href: toAddress(bus), "aria-current": isSame(bus, this.#current) && "page" },
       make("span.dot"),
       make("span.name", {}, label),
-      count > 0 && make("span.count", { "aria-label": `${count} unread` }, count >= MOST ? `${MOST - 1}+` : String(count)),
-      make("span.ago", { title: active.last && `last message ${active.last}` }, active.last ? ago(active.last) : "empty"),
+      count > 0 &&
+        make("span.count", { "aria-label": `${count} unread` }, count >= MOST ? `${MOST - 1}+` : String(count)),
+      make(
+        "span.ago",
+        { title: active.last && `last message ${active.last}` },
+        active.last ? ago(active.last) : "empty",
+      ),
     );
     link.dataset.colour = colour(active.last_type ?? "INFO");
     return link;

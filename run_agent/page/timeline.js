@@ -1,13 +1,16 @@
 /** The chart: how many messages came when, of which type or run. Dragging over it asks for that time alone. */
 
-import uPlot from "./vendor/uPlot.esm.js";
 import { byId } from "./dom.js";
 import { colour, colourOfRun } from "./kinds.js";
 import { duration } from "./time.js";
+import uPlot from "./vendor/uPlot.esm.js";
 
 /** @typedef {import("./types.js").Histogram} Histogram */
 
-const HEIGHT = 96; // pixels
+const HEIGHT = 84; // pixels
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const CLOCK_SECONDS = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
+const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const SHORTEST = 3; // pixels of a brush; less is a click
 
 export class Timeline {
@@ -30,23 +33,35 @@ export class Timeline {
   /** @param {Histogram} histogram */
   show(histogram) {
     this.#shown = histogram;
-    const parts = [...histogram.series, { name: "others", counts: histogram.rest }].filter(({ counts }) => counts.some(Boolean));
+    const parts = [...histogram.series, { name: "others", counts: histogram.rest }].filter(({ counts }) =>
+      counts.some(Boolean),
+    );
     const start = Date.parse(histogram.start) / 1000;
     const times = histogram.rest.map((_, index) => start + (index + 0.5) * histogram.step);
     const stacked = stack(parts.map(({ counts }) => counts));
-    const label = parts.map(({ name, counts }) => `${name || "no run"} ${counts.reduce((sum, one) => sum + one, 0)}`).join(", ");
+    const label = parts
+      .map(({ name, counts }) => `${name || "no run"} ${counts.reduce((sum, one) => sum + one, 0)}`)
+      .join(", ");
     this.element.setAttribute("aria-label", `Messages in parts of ${duration(histogram.step)}: ${label || "none"}`);
     this.#chart?.destroy();
     this.element.replaceChildren();
     if (!parts.length) return;
     const data = /** @type {number[][]} */ ([times, ...stacked.reverse()]);
-    this.#chart = new uPlot(this.#options(histogram, parts.reverse().map(({ name }) => name)), data, this.element);
+    this.#chart = new uPlot(
+      this.#options(
+        histogram,
+        parts.reverse().map(({ name }) => name),
+      ),
+      data,
+      this.element,
+    );
   }
 
   /** @param {Histogram} histogram @param {string[]} names */
   #options({ by, start, step, rest }, names) {
     const style = getComputedStyle(document.documentElement);
-    const paint = (/** @type {string} */ name) => style.getPropertyValue(`--${by === "type" ? colour(name) : colourOfRun(name)}`).trim();
+    const paint = (/** @type {string} */ name) =>
+      style.getPropertyValue(`--${by === "type" ? colour(name) : colourOfRun(name)}`).trim();
     const ink = style.getPropertyValue("--faint").trim();
     const first = Date.parse(start) / 1000;
     const grid = { stroke: style.getPropertyValue("--line").trim(), width: 1 };
@@ -56,12 +71,46 @@ export class Timeline {
       legend: { show: false },
       padding: [6, 4, 0, 0],
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
-      scales: { x: { range: [first, first + step * rest.length] }, y: { range: (/** @type {unknown} */ _, /** @type {number} */ _low, /** @type {number} */ high) => [0, Math.max(1, high)] } },
+      scales: {
+        x: { range: [first, first + step * rest.length] },
+        y: {
+          range: (/** @type {unknown} */ _, /** @type {number} */ _low, /** @type {number} */ high) => [
+            0,
+            Math.max(1, high),
+          ],
+        },
+      },
       axes: [
-        { stroke: ink, grid: { show: false }, ticks: { show: false }, size: 24, font: "11px system-ui", space: 70 },
-        { stroke: ink, grid, ticks: { show: false }, size: 40, font: "11px system-ui", space: 30, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000] },
+        {
+          stroke: ink,
+          grid: { show: false },
+          ticks: { show: false },
+          size: 22,
+          gap: 3,
+          font: "11px system-ui",
+          space: 70,
+          values: (/** @type {unknown} */ _, /** @type {number[]} */ at) => at.map((one) => mark(one, step * rest.length)),
+        },
+        {
+          stroke: ink,
+          grid,
+          ticks: { show: false },
+          size: 40,
+          font: "11px system-ui",
+          space: 30,
+          incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000],
+        },
       ],
-      series: [{}, ...names.map((name) => ({ fill: paint(name), stroke: paint(name), width: 0, points: { show: false }, paths: uPlot.paths.bars?.({ size: [0.82, 40], align: 0 }) }))],
+      series: [
+        {},
+        ...names.map((name) => ({
+          fill: paint(name),
+          stroke: paint(name),
+          width: 0,
+          points: { show: false },
+          paths: uPlot.paths.bars({ size: [0.82, 40], align: 0 }),
+        })),
+      ],
       hooks: { setSelect: [(/** @type {uPlot} */ chart) => this.#selected(chart)] },
     };
   }
@@ -78,6 +127,12 @@ export class Timeline {
   #width() {
     return Math.max(200, this.element.clientWidth);
   }
+}
+
+/** A time on the axis. @param {number} seconds @param {number} span of the whole chart */
+function mark(seconds, span) {
+  const format = span > 172_800 ? DAY : span < 300 ? CLOCK_SECONDS : CLOCK;
+  return format.format(new Date(1000 * seconds));
 }
 
 /** Each on top of those before it. @param {number[][]} layers */
