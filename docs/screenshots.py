@@ -148,7 +148,9 @@ def pictures(browser: Browser, root: Path) -> None:
         _shoot(page, "key")
 
 
-def _open(browser: Browser, url: str, size: tuple[int, int], scheme: str = "light", wait: str = "#chart canvas") -> Page:
+def _open(
+    browser: Browser, url: str, size: tuple[int, int], scheme: str = "light", wait: str = "#chart canvas"
+) -> Page:
     viewport = {"width": size[0], "height": size[1]}
     context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce", locale="en-GB")  # type: ignore[arg-type]
     page = context.new_page()
@@ -163,13 +165,13 @@ def _shoot(page: Page, name: str) -> None:
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.screenshot(path=path)
     page.context.close()
-    print(f"{path.relative_to(Path.cwd())}: {path.stat().st_size:,} bytes")  # noqa: T201
+    print(f"{path.relative_to(Path.cwd())}: {path.stat().st_size:,} bytes")
 
 
 def main() -> int:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if not chromium:
-        print("there is no chromium here", file=sys.stderr)  # noqa: T201
+        print("there is no chromium here", file=sys.stderr)
         return 1
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:

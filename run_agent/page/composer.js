@@ -92,6 +92,7 @@ export class Composer {
     this.preview.hidden = !this.preview.hidden;
     this.look.setAttribute("aria-pressed", String(!this.preview.hidden));
     this.#changed();
+    this.form.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {KeyboardEvent} event */

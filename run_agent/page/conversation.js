@@ -4,7 +4,7 @@ import { list, one, Refused, summary } from "./api.js";
 import { Composer } from "./composer.js";
 import { make } from "./dom.js";
 import { nameOf } from "./filter.js";
-import { answered, isAsking } from "./kinds.js";
+import { answered, isAsking, isOfRun } from "./kinds.js";
 import { Log } from "./log.js";
 import { Stream } from "./stream.js";
 
@@ -98,7 +98,7 @@ export class Conversation {
     try {
       const about = await summary(this.bus, this.filter, by, parts);
       if (this.#isClosed) return;
-      this.runs = new Map(about.runs.map((run) => [run.run_id, run]));
+      this.#knowRuns(about.runs);
       const before = [...this.unanswered.keys()];
       this.unanswered = new Map(about.unanswered.messages.map((message) => [message.msg_id, message]));
       this.list.refresh(
@@ -264,6 +264,15 @@ export class Conversation {
   async #reset() {
     this.listener.refused(new Refused(0, "The file was cut or replaced: this is its newest part"));
     await this.open("");
+  }
+
+  /** Lines of runs that ended say for how long they ran. @param {Run[]} runs */
+  #knowRuns(runs) {
+    const before = this.runs;
+    this.runs = new Map(runs.map((run) => [run.run_id, run]));
+    const isNews = ({ run_id = "", type = "" }) =>
+      isOfRun(type) && before.get(run_id)?.started !== this.runs.get(run_id)?.started;
+    this.list.refresh(this.log.messages.filter(isNews).map(({ msg_id }) => msg_id));
   }
 
   #countSoon() {

@@ -25,6 +25,7 @@ export class List {
   #isFollowing = true;
   #frame = 0;
   #expected = -1;
+  #window = 0;
   #firstDrawn = 0;
   #lastDrawn = 0;
 
@@ -178,8 +179,9 @@ export class List {
 
   /** @param {number} top */
   #scrollTo(top) {
+    const before = this.scroller.scrollTop;
     this.scroller.scrollTop = top;
-    this.#expected = this.scroller.scrollTop;
+    if (this.scroller.scrollTop !== before) this.#expected = this.scroller.scrollTop;
   }
 
   #fit() {
@@ -250,8 +252,7 @@ export class List {
   #scrolled() {
     const isOurs = Math.abs(this.scroller.scrollTop - this.#expected) < 2;
     this.#expected = -1;
-    if (isOurs) return;
-    this.#isFollowing = this.#isNearEnd();
+    if (!isOurs && this.scroller.clientHeight === this.#window) this.#isFollowing = this.#isNearEnd(); // not we, nor the window
     cancelAnimationFrame(this.#frame);
     this.#frame = requestAnimationFrame(() => {
       const anchor = this.#anchor();
@@ -262,6 +263,7 @@ export class List {
   /** A row was folded or unfolded, or the window got another size. @param {ResizeObserverEntry[]} entries */
   #resized(entries) {
     const isWindow = entries.some(({ target }) => target === this.scroller);
+    this.#window = this.scroller.clientHeight;
     const anchor = this.#anchor();
     if (this.#measure() || isWindow) this.#stay(anchor);
   }

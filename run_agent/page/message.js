@@ -66,7 +66,7 @@ function card(message, context, depth) {
       {},
       make("span.kind", {}, message.type),
       runName(message, context),
-      message.issue_id && make("span.issue", {}, message.issue_id),
+      message.issue_id && message.issue_id !== message.msg_id && make("span.issue", {}, message.issue_id),
       message.intact === false &&
         make("span.torn", { title: "Its length does not fit: cut, or changed by hand" }, "torn"),
       time(message, context),

@@ -91,6 +91,8 @@ export class Sidebar {
   /** Ask for those alone in which something came. @param {Active[]} buses */
   async #count(buses) {
     const changed = buses.filter((active) => active.last_id && this.#isNews(nameOf(busOf(active)), active.last_id));
+    if (this.#isFirst) kept.set("seen", this.#seen);
+    this.#isFirst = false;
     const asked = changed.slice(0, 1_000);
     if (!asked.length) return;
     const { counts } = await unread(
@@ -106,7 +108,6 @@ export class Sidebar {
     for (const [index, active] of asked.entries()) {
       this.#unread.set(nameOf(busOf(active)), { last: active.last_id ?? "", count: counts[index] });
     }
-    this.#isFirst = false;
   }
 
   /** @param {string} name @param {string} last */

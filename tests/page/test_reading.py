@@ -1,0 +1,255 @@
+"""Reading: what comes appears, stays put, can be narrowed, followed up and found again."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from messagebus import Draft, MessageBus, Parent
+
+LIVE = "#state[data-state=live]"
+OFFSCREEN = 60  # messages: more than fit
+
+
+def bodies(page: Any) -> list[str]:
+    texts: list[str] = page.locator("#log .body").all_inner_texts()
+    return texts
+
+
+def test_a_shell_post_appears(server: Any, bus: MessageBus, visit: Any, until: Any) -> None:
+    page = visit(server.at())
+    page.wait_for_selector(LIVE)
+    assert "Nothing in demo/t1 yet" in page.locator("#notice").inner_text()
+    words = [
+        "--root",
+        str(server.root),
+        "--project",
+        "demo",
+        "--task",
+        "t1",
+        "--type",
+        "FACT",
+        "--body",
+        "From a **shell**",
+    ]
+    subprocess.run(
+        [sys.executable, "-m", "run_agent", "bus", "post", *words], check=True, capture_output=True, env=os.environ
+    )
+    article = page.locator("article.card")
+    article.wait_for()
+    assert article.locator(".kind").inner_text() == "FACT"
+    assert article.locator("strong").inner_text() == "shell"
+    assert page.locator("#notice").is_hidden()
+    until(page, "document.querySelector('#announce').textContent.includes('From a shell')")
+
+
+def test_it_stays_where_one_reads_and_says_what_is_new(server: Any, tell: Any, visit: Any, until: Any) -> None:
+    tell(*[f"old {number}" for number in range(OFFSCREEN)])
+    page = visit(server.at())
+    page.wait_for_selector(LIVE)
+    page.get_by_text(f"old {OFFSCREEN - 1}", exact=True).wait_for()
+    tell("followed")
+    page.get_by_text("followed").wait_for()
+    assert page.locator("#fresh").is_hidden()
+
+    page.locator("#log").hover()
+    page.mouse.wheel(0, -900)
+    page.locator("#fresh").wait_for()
+    seen = page.locator("article").filter(has_text="old 4").first
+    top = seen.bounding_box()["y"]
+    tell("new one", "new two", "new three")
+    page.get_by_text("3 new ↓").wait_for()
+    assert abs(seen.bounding_box()["y"] - top) < 1
+    page.locator("#fresh").click()
+    page.get_by_text("new three").wait_for()
+    assert page.locator("#fresh").is_hidden()
+
+
+def test_history_loads_while_scrolling_to_its_beginning(
+    server: Any, tell: Any, visit: Any, until: Any, eventually: Any
+) -> None:
+    tell(*[f"number {number}" for number in range(700)])
+    page = visit(server.at())
+    page.get_by_text("number 699", exact=True).wait_for()
+
+    def at_the_beginning() -> bool:
+        page.evaluate("document.querySelector('#log').scrollTop = 0")
+        return bool(page.get_by_text("number 0", exact=True).count())
+
+    eventually(at_the_beginning)
+    assert page.locator("article").count() < 80, "only what is seen is in the document"
+    shown = [int(text.split()[1]) for text in bodies(page)]
+    assert shown == list(range(shown[0], shown[-1] + 1))
+
+
+def test_questions_are_pinned_until_they_are_answered(server: Any, tell: Any, visit: Any, until: Any) -> None:
+    [question] = tell("Drop the table?", type="QUESTION", run_id="builder")
+    [issue] = tell("It leaks", type="ISSUE")
+    tell(*[f"talk {number}" for number in range(OFFSCREEN)])
+    page = visit(server.at())
+    pins = page.locator(".pin")
+    pins.first.wait_for()
+    assert [pins.nth(at).locator(".words").inner_text() for at in (0, 1)] == ["It leaks", "Drop the table?"]
+    pins.nth(1).click()
+    until(page, "id => document.activeElement.dataset.id === id", arg=question)
+    assert page.locator("article.waiting").count() == 2
+    tell("No", type="ANSWER", parents=[Parent(question)])
+    until(page, "document.querySelectorAll('.pin').length === 1")
+    tell("Fixed", type="FACT", parents=[Parent(issue, "fixes")])
+    page.locator("#pins").wait_for(state="hidden")
+    assert page.locator("article.waiting").count() == 0
+
+
+def test_runs_are_thin_lines_with_their_duration(server: Any, bus: MessageBus, visit: Any, until: Any) -> None:
+    then = datetime.now(UTC) - timedelta(minutes=30)
+    for kind, run, minutes in (
+        ("RUN_START", "a", 0),
+        ("RUN_START", "b", 1),
+        ("RUN_STOP", "a", 5),
+        ("RUN_START", "c", 6),
+        ("RUN_CRASH", "c", 8),
+    ):
+        bus.append_message(Draft(kind, "demo", "", task_id="t1", run_id=run, ts=then + timedelta(minutes=minutes)))
+    page = visit(server.at())
+    page.get_by_text("ended after 5 min", exact=True).wait_for()
+    page.get_by_text("crashed after 2 min", exact=True).wait_for()
+    assert page.locator("#panel-button").inner_text() == "Runs · 1 silent"
+    page.locator("#panel-button").click()
+    entry = page.locator(".run-entry[data-state=silent]")
+    assert entry.locator(".name").inner_text() == "b"
+    assert re.match(r"silent for 29 min · 1 message$", entry.locator(".about").inner_text())
+    entry.click()
+    until(page, "location.hash.includes('run=b')")
+    until(page, "document.querySelectorAll('article').length === 1")
+
+
+def test_threads(server: Any, tell: Any, visit: Any, until: Any) -> None:
+    [question] = tell("Which one?", type="QUESTION")
+    tell(*[f"talk {number}" for number in range(300)])
+    [answer] = tell("The second", type="ANSWER", parents=[Parent(question, "answers")])
+    [thanks] = tell("Thanks", parents=[Parent(answer)])
+    page = visit(server.at())
+    parent = page.locator(f"article[data-id='{answer}'] .parent")
+    parent.wait_for()
+    until(page, "[...document.querySelectorAll('.parent')].some((e) => e.innerText.includes('Which one?'))")
+    parent.click()
+    until(page, "id => document.activeElement.dataset.id === id", arg=question)
+    root = page.locator(f"#log .row > article[data-id='{question}']")
+    root.get_by_role("button", name="1 reply").click()
+    inner = root.locator(f"article[data-id='{answer}']")
+    inner.get_by_role("button", name="1 reply").wait_for()
+    tell("Really?", parents=[Parent(question)])
+    root.get_by_text("Really?").wait_for()
+    assert root.get_by_role("button", name="2 replies").get_attribute("aria-expanded") == "true"
+    assert thanks
+
+
+def test_a_link_leads_to_a_message(server: Any, tell: Any, visit: Any, until: Any) -> None:
+    ids = tell(*[f"number {number}" for number in range(900)])
+    page = visit(server.at(query=f"at={ids[300]}"))
+    until(page, "id => document.activeElement.dataset.id === id", arg=ids[300])
+    box = page.locator(f"article[data-id='{ids[300]}']").bounding_box()
+    frame = page.locator("#log").bounding_box()
+    assert frame["y"] <= box["y"] <= frame["y"] + frame["height"] - box["height"]
+    tell("the end")
+    page.get_by_text("1 new ↓").click()
+    page.get_by_text("the end").wait_for()
+    href = page.locator("#log a.time").last.get_attribute("href")
+    assert href.startswith("#/demo/t1?at=MSG-")
+
+
+def test_filters_are_in_the_address(server: Any, tell: Any, visit: Any, until: Any) -> None:
+    for number in range(300):
+        tell(f"talk {number}", type="PROGRESS", run_id="one")
+    tell("a needle", type="DECISION", run_id="two")
+    tell("another NEEDLE", type="FACT", run_id="one")
+    tell(*["hay"] * 150)
+    page = visit(server.at())
+    page.locator(".chip[data-type=DECISION]").click()
+    until(page, "document.querySelectorAll('article').length === 1")
+    assert "type=DECISION" in page.url
+    page.locator(".chip[data-type=FACT]").click()
+    page.locator("#text").fill("needle")
+    page.get_by_text("another NEEDLE").wait_for()
+    until(page, "document.querySelectorAll('article').length === 2")
+    address = page.url
+    assert "text=needle" in address
+    page.locator("#run").select_option("two")
+    until(page, "document.querySelectorAll('article').length === 1")
+    page.go_back()
+    until(page, "document.querySelectorAll('article').length === 2")
+    tell("hay again")
+    tell("a third needle")
+    page.get_by_text("a third needle").wait_for()
+    assert bodies(page) == ["a needle", "another NEEDLE", "a third needle"]
+    other = visit(address)
+    other.get_by_text("a third needle").wait_for()
+    assert bodies(other) == bodies(page)
+    assert other.locator("#text").input_value() == "needle"
+    page.locator("#clear").click()
+    until(page, "document.querySelectorAll('article').length > 5")
+    page.locator("#text").fill("nowhere to be found")
+    page.get_by_text("No message fits this filter.").wait_for()
+
+
+def test_brushing_the_chart_chooses_a_time(server: Any, bus: MessageBus, visit: Any, until: Any) -> None:
+    then = datetime.now(UTC) - timedelta(hours=100)
+    for number in range(100):
+        bus.append_message(
+            Draft(
+                "FACT",
+                "demo",
+                f"hour {number}",
+                task_id="t1",
+                run_id=f"r{number % 3}",
+                ts=then + timedelta(hours=number),
+            )
+        )
+    page = visit(server.at())
+    page.wait_for_selector("#chart canvas")
+    assert "FACT 100" in page.locator("#chart").get_attribute("aria-label")
+    page.locator("[data-by=run_id]").click()
+    until(page, "document.querySelector('#chart').getAttribute('aria-label').includes('r0 34')")
+    box = page.locator("#chart .u-over").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.25, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, middle, steps=5)
+    page.mouse.up()
+    until(page, "location.hash.includes('from=')")
+    page.get_by_text("hour 40").wait_for()
+    shown = [int(text.split()[1]) for text in bodies(page)]
+    assert min(shown) >= 23
+    assert max(shown) <= 51
+    assert page.locator("#when").input_value() == "brushed"
+
+
+def test_many_conversations(server: Any, root: Any, tell: Any, visit: Any, until: Any) -> None:
+    tell("here")
+    for number in range(200):
+        directory = root / f"p{number % 20}" / f"t{number}"
+        directory.mkdir(parents=True)
+        with MessageBus(directory / "TASK-MESSAGE-BUS.md") as other:
+            other.append_message(Draft("FACT", "p", "x"))
+    page = visit(server.at())
+    until(page, "document.querySelectorAll('a.bus').length === 201")
+    assert page.locator("a.bus.unread").count() == 0
+    with MessageBus(root / "p7/t7/TASK-MESSAGE-BUS.md") as other:
+        other.append_messages([Draft("QUESTION", "p", "y")] * 3)
+    unread = page.locator("a.bus.unread")
+    unread.wait_for()
+    assert unread.locator(".name").inner_text() == "t7"
+    assert unread.locator(".count").inner_text() == "3"
+    until(page, "document.title.startsWith('(3)')")
+    page.keyboard.press("u")
+    until(page, "location.hash === '#/p7/t7'")
+    until(page, "!document.querySelector('a.bus.unread')")
+    page.reload()
+    until(page, "document.querySelectorAll('a.bus').length === 201")
+    assert page.locator("a.bus.unread").count() == 0
+    page.locator("#find-bus").fill("t19")
+    until(page, "document.querySelectorAll('a.bus').length === 11")
