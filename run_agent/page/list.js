@@ -11,6 +11,7 @@
 
 const GUESS = 72; // pixels of a row that was never seen
 const AROUND = 700; // pixels that are there above and below what is seen
+const NOWHERE = -10;
 const NEAR = 48; // pixels from the end that still count as the end
 
 /** @template T */
@@ -24,7 +25,7 @@ export class List {
   #below = document.createElement("div");
   #isFollowing = true;
   #frame = 0;
-  #expected = -1;
+  #expected = NOWHERE; // where we ourselves scrolled to
   #window = 0;
   #firstDrawn = 0;
   #lastDrawn = 0;
@@ -251,7 +252,7 @@ export class List {
 
   #scrolled() {
     const isOurs = Math.abs(this.scroller.scrollTop - this.#expected) < 2;
-    this.#expected = -1;
+    this.#expected = NOWHERE;
     if (!isOurs && this.scroller.clientHeight === this.#window) this.#isFollowing = this.#isNearEnd(); // not we, nor the window
     cancelAnimationFrame(this.#frame);
     this.#frame = requestAnimationFrame(() => {

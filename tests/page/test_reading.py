@@ -53,7 +53,7 @@ def test_it_stays_where_one_reads_and_says_what_is_new(server: Any, tell: Any, v
     page.wait_for_selector(LIVE)
     page.get_by_text(f"old {OFFSCREEN - 1}", exact=True).wait_for()
     tell("followed")
-    page.get_by_text("followed").wait_for()
+    page.get_by_text("followed", exact=True).wait_for()
     assert page.locator("#fresh").is_hidden()
 
     page.locator("#log").hover()
@@ -65,7 +65,7 @@ def test_it_stays_where_one_reads_and_says_what_is_new(server: Any, tell: Any, v
     page.get_by_text("3 new ↓").wait_for()
     assert abs(seen.bounding_box()["y"] - top) < 1
     page.locator("#fresh").click()
-    page.get_by_text("new three").wait_for()
+    page.get_by_text("new three", exact=True).wait_for()
     assert page.locator("#fresh").is_hidden()
 
 

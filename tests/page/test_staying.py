@@ -29,7 +29,7 @@ WALK = """async () => {
 }"""
 
 
-def test_restart_and_rotation_under_load(server: Any, root: Any, visit: Any, until: Any) -> None:
+def test_restart_and_rotation_under_load(server: Any, root: Any, visit: Any, eventually: Any) -> None:
     """A writer goes on while the server is killed and started and the file becomes an archive every few messages."""
     (root / "demo/t1").mkdir(parents=True)
     with MessageBus(root / "demo/t1/TASK-MESSAGE-BUS.md", auto_rotate_bytes=4_000) as bus:
@@ -50,6 +50,12 @@ def test_restart_and_rotation_under_load(server: Any, root: Any, visit: Any, unt
         page.wait_for_selector(LIVE)
         page.get_by_text("number 629", exact=True).wait_for()
     assert len(list((root / "demo/t1").glob("*.archived"))) > 5
+
+    def at_the_beginning() -> bool:
+        page.evaluate("document.querySelector('#log').scrollTop = 0")
+        return bool(page.get_by_text("number 0", exact=True).count())
+
+    eventually(at_the_beginning)
     walked = page.evaluate(WALK)
     assert walked["twice"] == 0
     assert sorted(int(body.split()[1]) for body in walked["bodies"]) == list(range(630))
@@ -90,7 +96,7 @@ def test_before_the_server(serve: Any, tell: Any, visit: Any) -> None:
     page = visit(server.at(), expected=GONE)
     page.route("**/api/**", lambda route: route.abort())
     page.reload()
-    page.get_by_text("The server does not answer").wait_for()
+    page.get_by_text("The server does not answer. Trying").wait_for()
     page.unroute("**/api/**")
     page.get_by_text("one", exact=True).wait_for()
     page.wait_for_selector(LIVE)
