@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs bench bench-smoke soak fuzz clean
+.PHONY: help setup demo test lint screenshots docs bench bench-smoke soak fuzz clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ test: $(READY) lint  ## Style, types, import rules, and all tests
 	@echo "==> Tests"
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-lint: $(READY)  ## Style, types and import rules
+lint: $(READY)  ## Style, types and import rules; those of the page where npm is
 	@echo "==> ruff"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -38,6 +38,8 @@ lint: $(READY)  ## Style, types and import rules
 	@$(BIN)/mypy
 	@echo "==> Import rules"
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
+	@echo "==> The page: tsc and biome"
+	@sh tests/page/lint.sh $(VENV)/page
 
 soak: $(READY)  ## The long tests: more writers, more messages, more crashes
 	@$(BIN)/python -m pytest -q -m soak --timeout 3600 -n 2 --dist worksteal --durations 20
@@ -52,6 +54,9 @@ bench: $(READY)  ## Speed and memory beside the peers, as ratios (minutes)
 
 bench-smoke: $(READY)  ## The same benchmarks with small numbers, to see that they run
 	@$(BIN)/python -m benchmarks --smoke
+
+screenshots: $(READY)  ## Make the pictures in docs/images anew (needs chromium)
+	@$(BIN)/python docs/screenshots.py
 
 docs: $(READY)  ## Write docs/cli.md anew from the program's own help
 	@$(BIN)/python docs/generate_cli.py

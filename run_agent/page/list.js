@@ -56,7 +56,7 @@ export class List {
   /** What to show. `fresh`: forget all that was seen, and stand at the end. @param {T[]} items @param {boolean} [fresh] */
   set(items, fresh = false) {
     const anchor = this.#anchor();
-    this.#items = items;
+    this.#items = [...items]; // whose it is may change it, and the place of what is seen is looked up in the old one
     this.#index = new Map(items.map((item, index) => [this.plan.key(item), index]));
     if (fresh) {
       for (const key of this.#shown.keys()) this.#remove(key);

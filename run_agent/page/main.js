@@ -289,6 +289,7 @@ function showState(state, seconds) {
 function notice(words, withCommand = false) {
   const element = byId("notice");
   element.hidden = !words;
+  byId("log").setAttribute("role", words ? "region" : "feed"); // a feed has articles
   const line = command(conversation?.bus ?? { project: "demo", task: "first" });
   const button = make(
     "button",
@@ -399,6 +400,7 @@ function closeDrawers() {
 
 byId("menu").addEventListener("click", () => toggle("with-side", "menu"));
 byId("panel-button").addEventListener("click", () => toggle("with-panel", "panel-button"));
+byId("buses").addEventListener("click", closeDrawers);
 byId("veil").addEventListener("click", closeDrawers);
 byId("chart-button").addEventListener("click", () => kept.set("chart", toggle("with-chart", "chart-button")));
 if (kept.get("chart", innerWidth > 700)) toggle("with-chart", "chart-button");

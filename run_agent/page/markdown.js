@@ -44,7 +44,7 @@ const MARKDOWN = {
 };
 const HIGHLIGHTED = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"] };
 const LONGEST_CODE = 20_000; // characters that are highlighted
-const LONGEST_PARSED = 200_000; // characters that are Markdown; more is shown as text
+const LONGEST_PARSED = 60_000; // characters that are Markdown; more is shown as text
 
 const parser = new MarkdownIt({ html: false, linkify: true, breaks: true, maxNesting: 30 });
 parser.validateLink = (url) => SAFE_LINK.test(url.trim());

@@ -30,8 +30,9 @@ const DEEPEST = 6; // threads within threads
  */
 export function row(message, before, context) {
   const isNewDay = !before || day(before.timestamp) !== day(message.timestamp);
-  const date = isNewDay && make("div.day", { role: "separator" }, make("span", {}, day(message.timestamp)));
+  const date = isNewDay && make("div.day", { "aria-hidden": "true" }, make("span", {}, day(message.timestamp)));
   const content = isOfRun(message.type) ? runLine(message, context) : card(message, context, 0);
+  if (date) content.setAttribute("aria-label", `${day(message.timestamp)}: ${content.getAttribute("aria-label")}`);
   return make("div.row", {}, date, content);
 }
 

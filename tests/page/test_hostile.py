@@ -11,8 +11,9 @@ import pytest
 from messagebus import Draft, Link, MessageBus
 from run_agent.server.page import POLICY
 
-CORPUS = Path(__file__).with_name("hostile.md").read_text()
+CORPUS = (Path(__file__).parent / "data/hostile.md").read_text()
 PIECES = [*CORPUS.split("\n"), CORPUS]
+FORBIDDEN = set("script img svg iframe object embed style link meta base video audio math template".split())  # noqa: SIM905
 DEEP = {
     "quotes": ">" * 5_000 + " deep",
     "lists": "\n".join("  " * depth + "- deep" for depth in range(400)),
@@ -59,7 +60,7 @@ def test_hostile_bodies_are_inert(server: Any, bus: MessageBus, visit: Any, unti
                 tags: [...new Set(inside.map((e) => e.localName))],
                 handlers: named.filter((name) => name.startsWith('on')),
                 styled: document.querySelectorAll('#log .body [style], #log .body [id]').length,
-                links: [...document.querySelectorAll('#log .body a, #log .links a')].map((a) => [a.href, a.rel, a.target]),
+                links: [...document.querySelectorAll(':is(.body, .links) a')].map((a) => [a.href, a.rel, a.target]),
                 hurt: window.hurt ?? 0,
               };
             }"""
@@ -102,7 +103,6 @@ def test_what_the_policy_would_stop_if_all_else_failed(server: Any, tell: Any, v
         """async () => {
           const tried = [];
           try { document.body.innerHTML = '<img src=x onerror="window.hurt = 1">'; } catch { tried.push('innerHTML'); }
-          try { eval('window.hurt = 2'); } catch { tried.push('eval'); }
           try { await fetch('https://evil.example/'); } catch { tried.push('fetch'); }
           const image = new Image();
           const failed = new Promise((done) => { image.onerror = done; });
@@ -110,7 +110,7 @@ def test_what_the_policy_would_stop_if_all_else_failed(server: Any, tell: Any, v
           await failed;
           tried.push('image');
           const bold = document.createElement('b');
-          bold.setAttribute('onclick', 'window.hurt = 3');
+          try { bold.setAttribute('onclick', 'window.hurt = 3'); } catch { tried.push('onclick'); }
           document.body.append(bold);
           bold.click();
           return { tried, hurt: window.hurt ?? 0 };
@@ -138,6 +138,7 @@ def test_bodies_that_are_too_much(server: Any, tell: Any, visit: Any, name: str)
     for fold in page.locator("button.fold").all():
         fold.click()
     tell("still here")
+    page.keyboard.press("G")
     page.get_by_text("still here", exact=True).wait_for(state="attached")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("document.querySelector('#log').scrollWidth <= document.querySelector('#log').clientWidth")

@@ -17,6 +17,7 @@ from run_agent.server import access, create_app, running
 
 LIST = "/api/v1/messages?project_id=demo"
 OPEN = ("/healthz", "/api/v1/health")
+OF_THE_PAGE = ("/", "/page/{name:path}", "/api/v1/session")  # see test_session.py
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what must not be listened to
 
 
@@ -91,8 +92,19 @@ def test_every_request_needs_the_key(
 ) -> None:
     attacker = client(serving(api_key=key))
     untouched()
-    targets = [route.path.format(project_id="demo", task_id="t") for route in create_app("runs").routes]
-    targets += ["/", "/docs", "/unknown", "/healthz/", "/healthz/x", "//healthz", "/api/v1/health/../projects", LIST]
+    paths = [route.path for route in create_app("runs").routes if route.path not in OF_THE_PAGE]
+    targets = [path.format(project_id="demo", task_id="t", msg_id="x") for path in paths]
+    targets += [
+        "/pages/x",
+        "/page",
+        "/docs",
+        "/unknown",
+        "/healthz/",
+        "/healthz/x",
+        "//healthz",
+        "/api/v1/health/../projects",
+        LIST,
+    ]
     closed = [target for target in targets if target not in OPEN]
     assert len(closed) > 12
     for target in closed:
