@@ -13,7 +13,8 @@ if ! command -v npm >/dev/null; then
 fi
 if ! cmp -s "$here/package-lock.json" "$packages/installed.json"; then
     cp "$here/package.json" "$here/package-lock.json" "$packages"
-    (cd "$packages" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+    # Not `npm ci`, which refuses a lock without the programs of every other platform.
+    (cd "$packages" && npm install --ignore-scripts --no-audit --no-fund --loglevel=error)
     cp "$here/package-lock.json" "$packages/installed.json"
 fi
 "$packages/node_modules/.bin/tsc" --project "$here/tsconfig.json"
