@@ -89,7 +89,8 @@ export class Timeline {
           gap: 3,
           font: "11px system-ui",
           space: 70,
-          values: (/** @type {unknown} */ _, /** @type {number[]} */ at) => at.map((one) => mark(one, step * rest.length)),
+          values: (/** @type {unknown} */ _, /** @type {number[]} */ at) =>
+            at.map((one) => mark(one, step * rest.length)),
         },
         {
           stroke: ink,

@@ -17,5 +17,6 @@ if ! cmp -s "$here/package-lock.json" "$packages/installed.json"; then
     (cd "$packages" && npm install --ignore-scripts --no-audit --no-fund --loglevel=error)
     cp "$here/package-lock.json" "$packages/installed.json"
 fi
-"$packages/node_modules/.bin/tsc" --project "$here/tsconfig.json"
-"$packages/node_modules/.bin/biome" check --config-path="$here" "$here/../../run_agent/page"
+cd "$here/../.."
+"$packages/node_modules/.bin/tsc" --project tests/page/tsconfig.json
+"$packages/node_modules/.bin/biome" check --config-path=tests/page run_agent/page
