@@ -17,7 +17,7 @@ import time
 import traceback
 from pathlib import Path
 
-from benchmarks import append, commands, follow, memory, read, server
+from benchmarks import append, commands, follow, memory, page, read, server
 from benchmarks.bench import Bench, Benchmark
 from benchmarks.table import Row, as_markdown, as_text
 
@@ -44,6 +44,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "http-post": server.posts,
     "http-list": server.long_lists,
     "http-event": server.post_to_event,
+    "page": page.page,
 }
 
 

@@ -32,7 +32,7 @@ _RATE = 100  # posts a second
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-class _Server(NamedTuple):
+class Server(NamedTuple):
     """A running server."""
 
     url: str
@@ -51,7 +51,7 @@ class _Server(NamedTuple):
 
 
 @contextmanager
-def _running(arguments: list[str]) -> Iterator[_Server]:
+def running(arguments: list[str]) -> Iterator[Server]:
     with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(), text=True
     ) as process:
@@ -60,7 +60,7 @@ def _running(arguments: list[str]) -> Iterator[_Server]:
             url = next((word for word in first if word.startswith("http")), "")
             if not url:
                 raise BenchmarkError("the server did not say where it serves")
-            yield _Server(url, process.pid)
+            yield Server(url, process.pid)
         finally:
             process.kill()
 
@@ -93,7 +93,7 @@ def _ask(connection: http.client.HTTPConnection, method: str, path: str, body: o
 def _our_delays(bench: Bench, buses: int, listeners: int, count: int) -> list[float]:
     """Seconds from each POST until the last listener of its bus had the message."""
     paths = [_messages(f"p{number}") for number in range(buses)]
-    with bench.directory() as root, _running(_ours(root)) as server:
+    with bench.directory() as root, running(_ours(root)) as server:
         urls = [f"{server.url}{path}/stream" for path in paths for _ in range(listeners)]
         with closing(Audience(urls)) as audience:
             poster = threading.Thread(target=_post_ticks, args=(server, paths, count), daemon=True)
@@ -101,7 +101,7 @@ def _our_delays(bench: Bench, buses: int, listeners: int, count: int) -> list[fl
             return audience.listen(count, step=buses)
 
 
-def _post_ticks(server: _Server, paths: list[str], count: int) -> None:
+def _post_ticks(server: Server, paths: list[str], count: int) -> None:
     with closing(server.connect()) as connection:
         start = time.monotonic()
         for number in range(count):
@@ -110,7 +110,7 @@ def _post_ticks(server: _Server, paths: list[str], count: int) -> None:
 
 
 def _bare_delays(listeners: int, count: int) -> list[float]:
-    with _running(_bare()) as server, closing(Audience([f"{server.url}/stream"] * listeners)) as audience:
+    with running(_bare()) as server, closing(Audience([f"{server.url}/stream"] * listeners)) as audience:
         with closing(server.connect()) as connection:
             _ask(connection, "POST", f"/go?rate={_RATE}&count={count}")
         return audience.listen(count)
@@ -157,7 +157,7 @@ def many_buses(bench: Bench) -> list[Row]:
 
 def idle_streams(bench: Bench) -> list[Row]:
     listeners = bench.pick(1_000, 20)
-    with bench.directory() as root, _running(_ours(root)) as ours, _running(_bare()) as bare:
+    with bench.directory() as root, running(_ours(root)) as ours, running(_bare()) as bare:
         _ask(ours.connect(), "POST", _messages("p"), {"body": "so that there is a bus"})
         kib = {
             name: _added_kib(server, f"{server.url}{path}/stream", listeners)
@@ -167,7 +167,7 @@ def idle_streams(bench: Bench) -> list[Row]:
     return [Row(f"memory of an idle stream, of {listeners:,}", "-", "-", measured, None)]
 
 
-def _added_kib(server: _Server, url: str, listeners: int) -> float:
+def _added_kib(server: Server, url: str, listeners: int) -> float:
     with closing(Audience([url])):
         before = server.resident()
         with closing(Audience([url] * listeners)):
@@ -180,7 +180,7 @@ def _added_kib(server: _Server, url: str, listeners: int) -> float:
 
 def posts(bench: Bench) -> list[Row]:
     body = json.dumps({"body": 100 * "x"})
-    with bench.directory() as root, _running(_ours(root)) as ours, _running(_bare()) as bare:
+    with bench.directory() as root, running(_ours(root)) as ours, running(_bare()) as bare:
         sides = {"ours": (ours, _messages("p")), "bare": (bare, "/post")}
         rounds = interleave(
             bench.pick(7, 2),
@@ -191,7 +191,7 @@ def posts(bench: Bench) -> list[Row]:
     return [Row("POSTs over 8 connections", "-", "-", f"{ratio.show('{:.2f}x')} a bare endpoint's; {rates}", None)]
 
 
-def _post_rate(server: _Server, path: str, body: str, seconds: float) -> float:
+def _post_rate(server: Server, path: str, body: str, seconds: float) -> float:
     parts = urlsplit(server.url)
     request = (
         f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
@@ -226,7 +226,7 @@ def long_lists(bench: Bench) -> list[Row]:
         for size in sizes:
             (root / f"p{size}").mkdir()
             os.link(bench.log(size).path, root / f"p{size}/PROJECT-MESSAGE-BUS.md")
-        with _running(_ours(root)) as server, closing(server.connect()) as connection:
+        with running(_ours(root)) as server, closing(server.connect()) as connection:
             sides = {
                 str(size): partial(duration, partial(_ask, connection, "GET", f"{_messages(f'p{size}')}?limit=5000"))
                 for size in sizes
@@ -251,7 +251,7 @@ def post_to_event(bench: Bench) -> list[Row]:
     with bench.directory() as root:
         (root / "long").mkdir()
         bench.copy(size, root / "long/PROJECT-MESSAGE-BUS.md")
-        with _running(_ours(root)) as server:
+        with running(_ours(root)) as server:
             rounds = interleave(
                 bench.pick(5, 1),
                 {project: partial(_event_ms, server, project, bench.pick(50, 5)) for project in ("long", "empty")},
@@ -269,7 +269,7 @@ def post_to_event(bench: Bench) -> list[Row]:
     ]
 
 
-def _event_ms(server: _Server, project: str, count: int) -> float:
+def _event_ms(server: Server, project: str, count: int) -> float:
     """The median time from a POST to its event, one after another."""
     path = _messages(project)
     delays = []
