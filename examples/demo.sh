@@ -61,5 +61,15 @@ cat <<'NEXT'
   run-agent bus post --project demo --task mine --type QUESTION --body "Anybody there?"
   run-agent bus read --project demo --task mine --follow       (in another terminal)
   run-agent bus post --help
-  run-agent serve
+  run-agent serve --open                                       (all of it in a browser)
 NEXT
+
+test -t 0 && test -t 1 || exit 0 # nobody is there to be asked
+printf '\nLook at this conversation in a browser now? [y/N] '
+read -r answer || answer=
+case $answer in
+    [yY]*)
+        trap : INT # Ctrl-C ends the server, and then this script in good order
+        run-agent serve --root "$root" --port 0 --open 2>/dev/null || true
+        ;;
+esac

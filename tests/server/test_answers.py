@@ -35,7 +35,7 @@ REQUESTS: list[tuple[int, str, str, dict[str, Any]]] = [
     (400, "GET", "/api/projects/-x/messages", {}),
     (401, "GET", "/api/v1/projects", {"headers": {"X-API-Key": "wrong"}}),
     (403, "GET", "/api/v1/projects", {"headers": {"Host": "evil.example"}}),
-    (404, "GET", "/", {}),
+    (404, "GET", "/unknown", {}),
     (404, "GET", "/nowhere", {}),
     (404, "GET", "/api/projects/demo/messages?since=MSG-1", {}),
     (404, "GET", "/api/v1/projects/nobody/tasks", {}),
