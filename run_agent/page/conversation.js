@@ -33,6 +33,7 @@ const MOST_REPLIES = 200;
 export class Conversation {
   /** @type {Map<string, Message>} */ unanswered = new Map();
   /** @type {Map<string, Run>} */ runs = new Map();
+  waiting = 0; // how many are unanswered; the oldest of very many are not held
   isNew = 0;
   /** @type {Set<string>} */ #unfolded = new Set();
   /** @type {Map<string, Message[]>} */ #threads = new Map();
@@ -99,6 +100,7 @@ export class Conversation {
       const about = await summary(this.bus, this.filter, by, parts);
       if (this.#isClosed) return;
       this.#knowRuns(about.runs);
+      this.waiting = about.unanswered.count;
       const before = [...this.unanswered.keys()];
       this.unanswered = new Map(about.unanswered.messages.map((message) => [message.msg_id, message]));
       this.list.refresh(
@@ -248,8 +250,8 @@ export class Conversation {
   #settle(messages) {
     const touched = new Set();
     for (const message of messages) {
-      for (const id of answered(message)) if (this.unanswered.delete(id)) touched.add(id);
-      if (isAsking(message.type)) this.unanswered.set(message.msg_id, message);
+      for (const id of answered(message)) if (this.#settled(id)) touched.add(id);
+      if (isAsking(message.type)) this.#asked(message);
       for (const parent of message.parents ?? []) {
         const thread = this.#threads.get(parent);
         if (thread && !thread.some(({ msg_id }) => msg_id === message.msg_id)) thread.push(message);
@@ -258,6 +260,19 @@ export class Conversation {
       }
     }
     for (const id of touched) this.#again(id);
+  }
+
+  /** @param {Message} message */
+  #asked(message) {
+    if (!this.unanswered.has(message.msg_id)) this.waiting += 1;
+    this.unanswered.set(message.msg_id, message);
+  }
+
+  /** @param {string} msgId */
+  #settled(msgId) {
+    if (!this.unanswered.delete(msgId)) return false;
+    this.waiting -= 1;
+    return true;
   }
 
   /** Nobody knows what was missed: begin with the newest. */

@@ -31,6 +31,40 @@ export function byId(id) {
   return /** @type {T} */ (element);
 }
 
+/** What waits for a finger to be lifted. @type {Map<HTMLElement, Node[]>} */
+const waiting = new Map();
+/** @type {Node | null} */
+let pressed = null;
+
+/**
+ * Replace what an element holds. Not under a finger: a button that goes between press and release is never clicked.
+ * The focus stays at what has the same `data-name`.
+ * @param {HTMLElement} element
+ * @param {Node[]} children
+ */
+export function fill(element, children) {
+  if (pressed && element.contains(pressed)) {
+    waiting.set(element, children);
+    return;
+  }
+  const active = document.activeElement;
+  const name = active instanceof HTMLElement && element.contains(active) ? active.dataset.name : undefined;
+  element.replaceChildren(...children);
+  const again = name && element.querySelector(`[data-name="${CSS.escape(name)}"]`);
+  if (again instanceof HTMLElement) again.focus({ preventScroll: true });
+}
+
+document.addEventListener("pointerdown", ({ target }) => {
+  pressed = /** @type {Node} */ (target);
+});
+for (const name of ["pointerup", "pointercancel"]) document.addEventListener(name, () => setTimeout(release));
+
+function release() {
+  pressed = null;
+  for (const [element, children] of waiting) fill(element, children);
+  waiting.clear();
+}
+
 /** @param {string} text */
 export async function copy(text) {
   try {

@@ -23,7 +23,7 @@
 import { Refused, signIn, signOut } from "./api.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
-import { byId, copy, kept, make } from "./dom.js";
+import { byId, copy, fill, kept, make } from "./dom.js";
 import { EVERYTHING, fromAddress, isEverything, isSame, nameOf, toAddress } from "./filter.js";
 import { listen } from "./keys.js";
 import { colour } from "./kinds.js";
@@ -153,37 +153,32 @@ function showFilter() {
 
 function showRunOptions() {
   const names = new Set([...(numbers?.runs.map(({ run_id }) => run_id) ?? []), ...(filter.run ? [filter.run] : [])]);
-  run.replaceChildren(
-    make("option", { value: "" }, "All runs"),
-    ...[...names].map((name) => make("option", { value: name }, name)),
-  );
+  const isShown =
+    [...run.options].slice(1).every(({ value }) => names.has(value)) && run.options.length === names.size + 1;
+  if (!isShown) {
+    const options = [...names].map((name) => make("option", { value: name }, name));
+    run.replaceChildren(make("option", { value: "" }, "All runs"), ...options);
+  }
   run.value = filter.run;
 }
 
 /** Counts per type; they are the filter, and the legend of the chart. */
 function showTypes() {
   const types = Object.entries(numbers?.types ?? {}).sort(([, one], [, other]) => other - one);
-  const focused = document.activeElement?.getAttribute("data-type");
-  byId("types").replaceChildren(
-    ...types.map(([type, count]) => {
-      const chip = make(
-        "button.chip",
-        {
-          type: "button",
-          "aria-pressed": String(filter.types.includes(type)),
-          "data-type": type,
-          onclick: () => toggleType(type),
-        },
-        make("span.swatch"),
-        type,
-        make("span.number", {}, count.toLocaleString()),
-      );
-      chip.dataset.colour = colour(type);
-      return chip;
-    }),
+  fill(
+    byId("types"),
+    types.map(([type, count]) => chip(type, count)),
   );
-  if (focused)
-    /** @type {HTMLElement | null} */ (byId("types").querySelector(`[data-type="${CSS.escape(focused)}"]`))?.focus();
+}
+
+/** @param {string} type @param {number} count */
+function chip(type, count) {
+  const isChosen = String(filter.types.includes(type));
+  const properties = { type: "button", "aria-pressed": isChosen, "data-name": type, onclick: () => toggleType(type) };
+  const number = make("span.number", {}, count.toLocaleString());
+  const button = make("button.chip", properties, make("span.swatch"), type, number);
+  button.dataset.colour = colour(type);
+  return button;
 }
 
 /** @param {string} type */
@@ -201,17 +196,20 @@ function showNumbers(summary) {
   showRuns(summary.runs, filter.run, (runId) => narrow({ run: runId }));
   showRunOptions();
   showTypes();
-  const { histogram } = summary;
-  const columns = histogram.rest.map((rest, index) =>
-    histogram.series.reduce((sum, { counts }) => sum + counts[index], rest),
-  );
-  const perMinute = (
-    columns.reduce((sum, one) => sum + one, 0) / Math.max(1, (columns.length * histogram.step) / 60)
-  ).toFixed(1);
-  const peak = (Math.max(0, ...columns) / (histogram.step / 60)).toFixed(1);
-  const silent = summary.runs.filter(isSilent).length;
-  byId("rates").textContent =
-    `${summary.count.toLocaleString()} messages · ${perMinute} a minute, at most ${peak}${silent ? ` · ${silent} silent` : ""}`;
+  byId("timeline").hidden = !summary.count;
+  byId("rates").textContent = summary.count ? inWords(summary) : "";
+}
+
+/** @param {import("./types.js").Summary} summary */
+function inWords({ count, runs, histogram }) {
+  const { series, rest, step } = histogram;
+  const columns = rest.map((others, index) => series.reduce((sum, { counts }) => sum + counts[index], others));
+  const aMinute = (/** @type {number} */ of) =>
+    (of / (step / 60)).toLocaleString(undefined, { maximumFractionDigits: 1 });
+  const mean = columns.reduce((sum, one) => sum + one, 0) / Math.max(1, columns.length);
+  const silent = runs.filter(isSilent).length;
+  const rate = `${aMinute(mean)} a minute, at most ${aMinute(Math.max(0, ...columns))}`;
+  return `${count.toLocaleString()} messages · ${rate}${silent ? ` · ${silent} silent` : ""}`;
 }
 
 /** The newest asked stand first: who asks waits. */
@@ -227,13 +225,11 @@ function showPins() {
       { type: "button", "aria-expanded": String(areAllPinsShown), onclick: toggleAllPins },
       areAllPinsShown ? "Fewer" : `All ${waiting.length}`,
     );
-  const key = shown.map(({ msg_id }) => msg_id).join() + waiting.length + areAllPinsShown;
+  const key = [...shown.map(({ msg_id }) => msg_id), conversation?.waiting, areAllPinsShown].join();
   if (pins.dataset.shows === key) return;
   pins.dataset.shows = key;
-  pins.replaceChildren(
-    make("h2", {}, "Waiting for an answer", make("span.count", {}, String(waiting.length)), more),
-    ...shown.map(pin),
-  );
+  const count = make("span.count", {}, (conversation?.waiting ?? 0).toLocaleString());
+  fill(pins, [make("h2", {}, "Waiting for an answer", count, more), ...shown.map(pin)]);
 }
 
 function toggleAllPins() {
@@ -250,6 +246,7 @@ function pin(message) {
     make("span.words", {}, excerpt(message.body ?? "")),
     message.run_id && make("span.from", {}, message.run_id),
   );
+  go.dataset.name = message.msg_id;
   go.dataset.colour = colour(message.type);
   const answer = make("button.quiet", { type: "button", onclick: () => answerTo(message) }, "Answer");
   return make("div.pin-row", {}, go, answer);

@@ -56,8 +56,8 @@ function runLine(message, context) {
   );
 }
 
-/** @param {Message} message @param {Context} context @param {number} depth @returns {HTMLElement} */
-function card(message, context, depth) {
+/** @param {Message} message @param {Context} context @param {number} depth @param {string} [within] @returns {HTMLElement} */
+function card(message, context, depth, within) {
   return article(
     message,
     context,
@@ -73,7 +73,7 @@ function card(message, context, depth) {
       time(message, context),
       tools(message, context),
     ),
-    parents(message, context),
+    parents(message, context, within),
     body(message, context),
     links(message),
     context.replyForm(message.msg_id),
@@ -138,10 +138,11 @@ export async function copyLink({ msg_id }, { bus }, button) {
   if (button) button.textContent = isCopied ? "Copied" : "Not copied";
 }
 
-/** @param {Message} message @param {Context} context */
-function parents(message, context) {
+/** @param {Message} message @param {Context} context @param {string} [within] the message in whose thread this one is */
+function parents(message, context, within) {
   const known = message.relations ?? [];
-  const shown = (message.parents ?? []).map((msgId) => {
+  const others = (message.parents ?? []).filter((msgId) => msgId !== within);
+  const shown = others.map((msgId) => {
     const parent = context.find(msgId);
     const kind = known.find(({ msg_id }) => msg_id === msgId)?.kind ?? "replies to";
     const text = parent ? `${parent.type}: ${excerpt(parent.body ?? "")}` : msgId;
@@ -202,7 +203,7 @@ function replies({ msg_id }, context, depth) {
     "div.thread",
     { role: "group", "aria-label": "Replies" },
     button,
-    ...thread.map((reply) => card(reply, context, depth + 1)),
+    ...thread.map((reply) => card(reply, context, depth + 1, msg_id)),
   );
 }
 

@@ -1,6 +1,6 @@
 /** Runs: which work, which have fallen silent, which ended and how. */
 
-import { byId, make } from "./dom.js";
+import { byId, fill, make } from "./dom.js";
 import { colourOfRun } from "./kinds.js";
 import { ago, between, duration } from "./time.js";
 
@@ -19,7 +19,7 @@ export function showRuns(runs, chosen, choose) {
   const others = runs.filter((run) => !isSilent(run));
   const running = others.filter(({ state }) => state === "running");
   const rest = others.filter(({ state }) => state !== "running");
-  byId("panel").replaceChildren(
+  fill(byId("panel"), [
     ...group("Silent", silent, chosen, choose),
     ...group("Running", running, chosen, choose),
     ...group(
@@ -35,7 +35,7 @@ export function showRuns(runs, chosen, choose) {
       choose,
     ),
     ...(runs.length ? [] : [make("p.none", {}, "No message here names a run.")]),
-  );
+  ]);
 }
 
 /** @param {string} title @param {Run[]} runs @param {string} chosen @param {(run: string) => void} choose */
@@ -60,6 +60,7 @@ function line(run, chosen, choose) {
     make("span.about", {}, about(run)),
   );
   button.dataset.state = isSilent(run) ? "silent" : run.state;
+  button.dataset.name = run.run_id;
   button.dataset.run = colourOfRun(run.run_id);
   return button;
 }

@@ -1,7 +1,7 @@
 /** All conversations: what happens there, and how much of it is unread. One conditional request every few seconds, however many. */
 
 import { activity, unread } from "./api.js";
-import { byId, kept, make } from "./dom.js";
+import { byId, fill, kept, make } from "./dom.js";
 import { isSame, nameOf, toAddress } from "./filter.js";
 import { colour } from "./kinds.js";
 import { ago } from "./time.js";
@@ -67,9 +67,10 @@ export class Sidebar {
     const name = nameOf(bus);
     if (this.#seen[name] === msgId) return;
     this.#seen[name] = msgId;
-    this.#unread.set(name, { last: msgId, count: 0 });
     kept.set("seen", this.#seen);
-    this.#show();
+    const wasUnread = this.#unread.get(name)?.count;
+    this.#unread.set(name, { last: msgId, count: 0 });
+    if (wasUnread) this.#show();
   }
 
   /** The conversation so many further down, or the next one with something unread. @param {number} step @param {boolean} [isUnread] */
@@ -127,10 +128,10 @@ export class Sidebar {
       groups.sort(([one], [other]) => byTime(one, other));
     }
     this.sort.textContent = this.#isRecent ? "Latest first" : "By name";
-    const focused = document.activeElement instanceof HTMLAnchorElement ? document.activeElement.hash : "";
-    this.element.replaceChildren(...groups.map((group) => this.#group(group)));
-    if (focused)
-      /** @type {HTMLElement | null} */ (this.element.querySelector(`a[href="${CSS.escape(focused)}"]`))?.focus();
+    fill(
+      this.element,
+      groups.map((group) => this.#group(group)),
+    );
     const total = [...this.#unread]
       .filter(([name]) => !this.#current || name !== nameOf(this.#current))
       .reduce((sum, [, { count }]) => sum + count, 0);
@@ -167,6 +168,7 @@ export class Sidebar {
         active.last ? ago(active.last) : "empty",
       ),
     );
+    link.dataset.name = nameOf(bus);
     link.dataset.colour = colour(active.last_type ?? "INFO");
     return link;
   }

@@ -11,6 +11,7 @@ const HEIGHT = 84; // pixels
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const CLOCK_SECONDS = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const COUNT = new Intl.NumberFormat(undefined, { notation: "compact" });
 const SHORTEST = 3; // pixels of a brush; less is a click
 
 export class Timeline {
@@ -99,6 +100,7 @@ export class Timeline {
           size: 40,
           font: "11px system-ui",
           space: 30,
+          values: (/** @type {unknown} */ _, /** @type {number[]} */ at) => at.map((one) => COUNT.format(one)),
           incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000],
         },
       ],

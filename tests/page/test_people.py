@@ -187,6 +187,24 @@ def test_reduced_motion(server: Any, crew: str, visit: Any, until: Any) -> None:
     assert page.evaluate("document.getAnimations().length") == 0
 
 
+def test_what_is_pressed_stays_until_it_is_let_go(server: Any, crew: str, tell: Any, visit: Any, until: Any) -> None:
+    """Numbers change all the time; a button that went between press and release would never be clicked."""
+    page = visit(server.at())
+    chip = page.locator(".chip[data-name=FACT]")
+    chip.hover()
+    page.mouse.down()
+    count = chip.locator(".number").inner_text()
+    tell("one more", type="FACT")
+    until(page, "document.querySelector('#rates').textContent.startsWith('17 ')")
+    assert chip.locator(".number").inner_text() == count
+    page.mouse.up()
+    until(page, "location.hash.includes('type=FACT')")
+    chip.focus()
+    tell("and one", type="FACT")
+    until(page, "document.querySelector('#rates').textContent.startsWith('18 ')")
+    assert page.evaluate("document.activeElement.dataset.name") == "FACT"
+
+
 def test_code_is_highlighted_and_copied_and_long_bodies_fold(server: Any, crew: str, visit: Any, until: Any) -> None:
     page = visit(server.at(), permissions=["clipboard-read", "clipboard-write"])
     page.wait_for_selector(LIVE)

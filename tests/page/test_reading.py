@@ -169,10 +169,10 @@ def test_filters_are_in_the_address(server: Any, tell: Any, visit: Any, until: A
     tell("another NEEDLE", type="FACT", run_id="one")
     tell(*["hay"] * 150)
     page = visit(server.at())
-    page.locator(".chip[data-type=DECISION]").click()
+    page.locator(".chip[data-name=DECISION]").click()
     until(page, "document.querySelectorAll('article').length === 1")
     assert "type=DECISION" in page.url
-    page.locator(".chip[data-type=FACT]").click()
+    page.locator(".chip[data-name=FACT]").click()
     page.locator("#text").fill("needle")
     page.get_by_text("another NEEDLE").wait_for()
     until(page, "document.querySelectorAll('article').length === 2")

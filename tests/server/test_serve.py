@@ -30,6 +30,21 @@ def test_it_says_where(serve: Callable[..., Any], root: Path) -> None:
     assert server.process.stdout.read() == ""
 
 
+def test_it_opens_the_page(serve: Callable[..., Any], tmp_path: Path, eventually: Callable[..., Any]) -> None:
+    """In the browser of the environment; and what that is told to open is there."""
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >{opened}.part && mv {opened}.part {opened}\n')
+    browser.chmod(0o755)
+    server = serve("--open", BROWSER=f"{browser} %s")
+    eventually(opened.exists)
+    assert opened.read_text() == f"{server.url}\n"
+    page = server.client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    for path in re.findall(r'(?:src|href)="(page/[^"]+)"', page.text):
+        assert server.client.get(f"/{path}").status_code == 200, path
+
+
 def test_the_root_by_the_environment(serve: Callable[..., Any], run_agent: Run, tmp_path: Path) -> None:
     """As for the other commands: what one of them posts is served."""
     run_agent("bus", "post", "--project", "demo", "--body", "hello", JRUN_RUNS_DIR=str(tmp_path / "runs"))
