@@ -16,14 +16,14 @@ from messagebus.codec.rewrite import MENDED, is_known
 from messagebus.codec.survey import Piece, examine, plain_message
 from messagebus.errors import BusNotFoundError, InvalidBusPathError
 from messagebus.files.pieces import ids_of, pieces_of, settled
-from messagebus.files.segments import Log, Segment, archive_moment, list_archives
+from messagebus.files.segments import Log, Segment, archive_moment, is_same, list_archives
 from messagebus.findings import Finding, Place, found_at, found_in
 from messagebus.message import Message
 from messagebus.msgid import Order, is_ours, order, time_of
 
 Progress = Callable[[int, int], object]
 
-_LEFTOVER = re.compile(r"\.\d{8}-\d{6}-\d{6}\.(mending|broken)")
+_LEFTOVER = re.compile(r"(\.\d{8}-\d{6}(?:-\d{6})?\.archived)?\.\d{8}-\d{6}-\d{6}\.(mending|broken)")
 _TOLD_EVERY = 1_000  # records
 _LONGEST_ROTATION = 60.0  # seconds from the name of an archive to the message that it was rotated for
 
@@ -35,7 +35,11 @@ def check_bus(path: str | os.PathLike[str], *, progress: Progress | None = None)
     BusNotFoundError where there is neither the file nor an archive of it, InvalidBusPathError where
     something else than a file or a link stands there, OSError.
     """
-    path = os.path.abspath(path)
+    return look_over(os.path.abspath(path), progress, is_locked=False)
+
+
+def look_over(path: str, progress: Progress | None, *, is_locked: bool) -> Iterator[Finding]:
+    """The same for who may hold the lock, so that nobody is writing."""
     if not os.path.lexists(path) and not list_archives(path):
         raise BusNotFoundError(f"{path} does not exist, and neither do archives of it: name another bus")
     yield from _leftovers(path)
@@ -43,7 +47,7 @@ def check_bus(path: str | os.PathLike[str], *, progress: Progress | None = None)
         yield found_in(path, "link", f"{path} is a symbolic link, which nobody reads: put the file itself there")
         return
     with closing(Log(path)) as log:
-        yield from _Check(log, progress or (lambda _done, _all: None)).run()
+        yield from _Check(log, progress or (lambda _done, _all: None), is_locked=is_locked).run()
 
 
 def _leftovers(path: str) -> Iterator[Finding]:
@@ -56,22 +60,17 @@ def _leftovers(path: str) -> Iterator[Finding]:
     for entry in sorted(os.listdir(directory)):
         beside = os.path.join(directory, entry)
         found = _LEFTOVER.fullmatch(entry, len(name)) if entry.startswith(name) else None
-        if found and (found[1] == "mending" or _is_same(beside, path)):
+        if found and (found[2] == "mending" or is_same(beside, path + (found[1] or ""))):
             yield found_in(beside, "leftover", "an interrupted mending left it")
-
-
-def _is_same(one: str, other: str) -> bool:
-    with suppress(FileNotFoundError):
-        return os.path.samestat(os.lstat(one), os.lstat(other))
-    return False
 
 
 class _Check:
     """One look over a log."""
 
-    def __init__(self, log: Log, progress: Progress) -> None:
+    def __init__(self, log: Log, progress: Progress, *, is_locked: bool) -> None:
         self._log = log
         self._progress = progress
+        self._is_locked = is_locked
         self.path = log.path
         self._sizes = [_size(log.name(position)) for position in range(len(log))]
         self.ids = _Ids()
@@ -89,10 +88,10 @@ class _Check:
         path = self._log.name(position)
         try:
             with self._log.segment(position) as segment:
-                if segment is None:
-                    yield found_in(path, "link", "it has the name of an archive and is no file: move it away")
-                else:
+                if segment:
                     yield from _File(self, path, before).run(self._told(segment, position))
+                elif os.path.lexists(path):  # and was not removed just now
+                    yield found_in(path, "link", "it has the name of an archive and is no file: move it away")
         except InvalidBusPathError as error:
             yield found_in(path, "link", str(error))
 
@@ -102,7 +101,8 @@ class _Check:
         for number, piece in enumerate(pieces_of(segment)):
             if number % _TOLD_EVERY == 0:
                 self._progress(before + piece.offset, total)
-            yield settled(segment, piece) if piece.is_last and not segment.closed else piece
+            may_grow = piece.is_last and not segment.closed and not self._is_locked
+            yield settled(segment, piece) if may_grow else piece
 
     def _known_at_the_end(self) -> Iterator[Finding]:
         """What takes a second look at all ids."""
@@ -177,8 +177,9 @@ class _File:
             if message is None:
                 self._line_ends.setdefault(piece.is_crlf, piece)
                 yield from self._examined(piece)
-            elif self._is_first or not self._check.ids.goes_on(message.msg_id):
-                self._line_ends.setdefault(False, piece)
+                continue
+            self._line_ends.setdefault(False, piece)
+            if self._is_first or not self._check.ids.goes_on(message.msg_id):
                 yield from self._id(piece)
         if len(self._line_ends) == 2:
             yield self._at(self._line_ends[True], "line-ends")

@@ -7,6 +7,7 @@ none with half of one. Writers wait for the lock meanwhile; readers do not notic
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -15,8 +16,8 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import NamedTuple
 
-from messagebus.check import Progress, check_bus
-from messagebus.codec.rewrite import Rewrite, Scope
+from messagebus.check import Progress, look_over
+from messagebus.codec.rewrite import Rewrite, Scope, id_behind, new_record
 from messagebus.codec.survey import Piece
 from messagebus.discovery import scope_of
 from messagebus.errors import InvalidBusPathError, LockTimeoutError
@@ -27,6 +28,9 @@ from messagebus.msgid import Order, next_msg_id, order
 
 _STAMP = "%Y%m%d-%H%M%S-%f"
 _TO_SORT = {CODES["order"], CODES["duplicate"], CODES["overlap"]}
+_NO_FILE = b"There was no file beside the archives: a rotation was interrupted, or somebody removed it."
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_CHUNK = 1024 * 1024  # bytes
 _DONE = {
     CODES["order"]: "put the records into the order of their ids",
     CODES["line-ends"]: "ended all lines of records in LF",
@@ -52,17 +56,16 @@ def mend_bus(
     InvalidBusPathError, and OSError, which leaves the files as they were.
     """
     path = os.path.abspath(path)
-    if not _damage(path, progress):
+    if not _damage(path, progress, is_locked=False):
         return []
     is_new = not os.path.lexists(path)
     with _locked(path, lock_timeout):
-        mended = [Mended(path, "", ["made the file, which was missing beside its archives"])] if is_new else []
-        return mended + list(_Mending(path, _damage(path, progress)).run())
+        return list(_Mending(path, _damage(path, progress, is_locked=True), is_new=is_new).run())
 
 
-def _damage(path: str, progress: Progress | None) -> list[Finding]:
+def _damage(path: str, progress: Progress | None, *, is_locked: bool) -> list[Finding]:
     """What can be mended: of a link, only a person can know what it was for."""
-    found = check_bus(path, progress=progress)
+    found = look_over(path, progress, is_locked=is_locked)
     return [finding for finding in found if finding.is_damage and finding.code != CODES["link"]]
 
 
@@ -77,26 +80,46 @@ class _Span(NamedTuple):
 class _Mending:
     """What has to be done to the files of one log, whose lock is held."""
 
-    def __init__(self, path: str, damage: list[Finding]) -> None:
+    def __init__(self, path: str, damage: list[Finding], *, is_new: bool) -> None:
         scope = scope_of(path)
         self._path = path
-        self._leftovers = [finding.path for finding in damage if finding.code == CODES["leftover"]]
+        self._is_new = is_new
+        leftovers = (finding.path for finding in damage if finding.code == CODES["leftover"])
+        self._leftovers = [leftover for leftover in leftovers if leftover != path]  # never the bus itself
         self._damage = [finding for finding in damage if finding.code != CODES["leftover"]]
+        self._repeated = {finding.msg_id: b"" for finding in damage if finding.code == CODES["duplicate"]}
         self._scope = Scope(scope.project_id or "unknown", scope.task_id, datetime.now(UTC))
 
     def run(self) -> Iterator[Mended]:
         for leftover in self._leftovers:
             os.unlink(leftover)
             yield Mended(leftover, "", ["removed what an interrupted mending had left"])
-        spans = _spans(self._path) if self._damage else []
-        last = _id_in_front(spans)
+        spans = _spans(self._path) if self._damage or self._is_new else []
+        last = _id_in_front(self._path, spans)
         for files in _clusters(spans):
             paths = {span.path for span in files}
             damage = [finding for finding in self._damage if finding.path in paths]
             if damage:
                 last = yield from self._rewrite(files, damage, last)
             else:
+                self._note_repeated(paths)
                 last = (_latest(files) or (0, last))[1]
+        if self._is_new:
+            yield self._made(last)
+
+    def _note_repeated(self, paths: Iterable[str]) -> None:
+        """Ids that hold no time can stand in two files that do not overlap."""
+        if not self._repeated:
+            return
+        for piece in chain.from_iterable(map(_pieces, paths)):
+            if self._repeated.get(piece.msg_id) == b"":
+                self._repeated[piece.msg_id] = piece.as_lf()
+
+    def _made(self, before: str) -> Mended:
+        """Let the new file tell why it is there: else messages would seem to be missing in front of its first."""
+        _replace(self._path, [new_record(id_behind(before), "GAP", {}, _NO_FILE, self._scope)], keep=False)
+        segments.flush_directory(self._path)
+        return Mended(self._path, "", ["made the file, which was missing beside its archives"])
 
     def _rewrite(self, files: list[_Span], damage: list[Finding], before: str) -> Generator[Mended, None, str]:
         """Write a file anew; or some that overlap, as one in place of the newest. Returns its last id."""
@@ -105,7 +128,7 @@ class _Mending:
         rewrite = Rewrite(
             self._scope,
             before,
-            {finding.msg_id for finding in damage if finding.code == CODES["duplicate"]},
+            self._repeated,
             missing="".join(finding.text for finding in damage if finding.code == CODES["stretch"]),
             sort=not codes.isdisjoint(_TO_SORT),
             live=target == self._path,
@@ -150,10 +173,12 @@ def _latest(files: Iterable[_Span]) -> Order | None:
     return max((span.last for span in files if span.last), default=None)
 
 
-def _id_in_front(spans: list[_Span]) -> str:
-    """An id earlier than all of the log."""
+def _id_in_front(path: str, spans: list[_Span]) -> str:
+    """An id earlier than all of the log, and not later than its first archive, which may be empty."""
+    moments = (moment.timestamp() for span in spans if (moment := segments.archive_moment(path, span.path)))
+    ms = int(1000 * next(moments, time.time()))
     first = _first(spans)
-    return next_msg_id(None, max(first[0] - 1, 0) if first else time.time_ns() // 1_000_000, bytes)
+    return next_msg_id(None, max(min(ms, first[0] - 1) if first else ms, 0), bytes)
 
 
 def _pieces(path: str) -> Iterator[Piece]:
@@ -166,27 +191,58 @@ def _pieces(path: str) -> Iterator[Piece]:
         os.close(fd)
 
 
-def _replace(path: str, records: Iterable[bytes]) -> str:
-    """Put the records into the place of the file; returns where that is now."""
+def _replace(path: str, records: Iterable[bytes], *, keep: bool = True) -> str:
+    """Put the records into the place of the file; returns where that is now, if it is to be kept."""
     broken = _broken_name(path)
-    temporary = broken.removesuffix("broken") + "mending"
+    separated = (b"\n" + record if number else record for number, record in enumerate(records))
     try:
-        _write(temporary, records, os.stat(path))
+        with _written(_temporary(broken), separated, like=path) as temporary:
+            if keep:
+                _keep(path, broken)
+            os.replace(temporary, path)
+    except BaseException:
+        if segments.is_same(broken, path):  # its only content is still in its place
+            os.unlink(broken)
+        raise
+    return broken if keep else ""
+
+
+def _keep(path: str, broken: str) -> None:
+    """Give the file a second name; or where there are no links, a copy."""
+    try:
         os.link(path, broken)
-        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with _written(_temporary(_broken_name(path)), _bytes_of(path), like=path) as copy:
+            os.rename(copy, broken)
+
+
+@contextmanager
+def _written(temporary: str, chunks: Iterable[bytes], *, like: str) -> Iterator[str]:
+    """A new file, to be renamed; gone if it is not."""
+    try:
+        _write(temporary, chunks, os.stat(like))
+        yield temporary
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-    return broken
 
 
-def _write(path: str, records: Iterable[bytes], like: os.stat_result) -> None:
-    """A new file of these records, for good, with the mode and the owner of another."""
+def _bytes_of(path: str) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        while data := file.read(_CHUNK):
+            yield data
+
+
+def _write(path: str, chunks: Iterable[bytes], like: os.stat_result) -> None:
+    """A new file, for good, with the mode and the owner of another; as far as we may give it away."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.writelines(b"\n" + record if number else record for number, record in enumerate(records))
-        with suppress(PermissionError):  # whoever may write here may not be the owner
-            os.fchown(file.fileno(), like.st_uid, like.st_gid)
+        file.writelines(chunks)
+        for owner in (-1, like.st_uid):  # whoever may write here may not be the owner, but be of the group
+            with suppress(PermissionError):
+                os.fchown(file.fileno(), owner, like.st_gid)
         os.fchmod(file.fileno(), like.st_mode & 0o7777)
         file.flush()
         os.fsync(file.fileno())
@@ -194,6 +250,11 @@ def _write(path: str, records: Iterable[bytes], like: os.stat_result) -> None:
 
 def _broken_name(path: str) -> str:
     return f"{path}.{datetime.now(UTC).strftime(_STAMP)}.broken"
+
+
+def _temporary(broken: str) -> str:
+    """Where a file is written that is not there yet; what is left of it is found by its name."""
+    return broken.removesuffix("broken") + "mending"
 
 
 @contextmanager

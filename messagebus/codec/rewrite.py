@@ -26,6 +26,7 @@ CONFLICT_OF = "conflict_of"  # in ``meta``: the id that another record has, too
 _START = b"---\nmsg_id:"
 _LENGTH = re.compile(rb"^content_length: (\d{1,12})\r?$", re.MULTILINE)
 _HEAD: Order = (-1, "")  # of the text above the first record
+_LONGEST_ID = 512  # characters that the header of another record takes from one that cannot be read
 _UNWRITTEN = re.compile(rb"\0+")
 _TORN_END = b"The record above is torn: the rest of it was never written, or cut off."
 
@@ -61,12 +62,14 @@ _Entry = _Kept | _Loose
 class Rewrite:
     """One file to be. Once ``records`` has run, ``done`` tells what was changed, and ``last`` the last id."""
 
-    def __init__(self, scope: Scope, before: str, repeated: set[str], *, missing: str, sort: bool, live: bool) -> None:
+    def __init__(
+        self, scope: Scope, before: str, repeated: dict[str, bytes], *, missing: str, sort: bool, live: bool
+    ) -> None:
         self.done: list[str] = []
         self._scope = scope
-        self.last = before  # the last id so far; at first one behind those of the files before
-        self._repeated = repeated  # ids that stand on more than one record
-        self._known: dict[str, bytes] = {}
+        self.last = self._anchor = before  # the last id so far, at first one behind those of the files before
+        self._siblings = 0  # how many records stand right behind the anchor
+        self._repeated = repeated  # ids that stand on more than one record, and the first of each, once it was met
         self._missing = missing  # what is to be said about messages in front of the first
         self._sort = sort
         self._live = live
@@ -107,8 +110,9 @@ class Rewrite:
         raw: bytes | None = b"".join(_stored(record, crlf=piece.is_crlf)) if record.other else piece.as_lf()
         if record.flaw and not is_known(record):
             raw = _torn(piece) if record.flaw == "torn" else refitted(record, crlf=piece.is_crlf)
-            self.done.append(f"line {piece.line}: marked {piece.msg_id}: {record.why}")
-        if raw is None:
+            if raw:
+                self.done.append(f"line {piece.line}: marked {piece.msg_id}: {record.why}")
+        if not raw:
             yield from self._unreadable(piece)
             return
         yield from self._kept(piece, raw)
@@ -130,7 +134,9 @@ class Rewrite:
     def _kept(self, piece: Piece, raw: bytes) -> Iterator[_Entry]:
         msg_id = piece.msg_id
         self._place = order(msg_id) or self._place
-        first = self._known.setdefault(msg_id, raw) if msg_id in self._repeated else raw
+        first = self._repeated.get(msg_id) or raw
+        if msg_id in self._repeated:
+            self._repeated[msg_id] = first
         if first is raw:
             yield _Kept(self._place, raw)
         elif first == raw:
@@ -142,7 +148,7 @@ class Rewrite:
     def _unreadable(self, piece: Piece) -> Iterator[_Entry]:
         """All of a record as the body of another, of its id if that may stand for one."""
         msg_id, text = piece.msg_id, _written(piece.as_lf())
-        if order(msg_id) and header.scalar(msg_id) == msg_id:
+        if len(msg_id) <= _LONGEST_ID and order(msg_id) and header.scalar(msg_id) == msg_id:
             meta = {MENDED: "header"}
             yield from self._kept(piece, new_record(msg_id, "UNREADABLE", meta, text, self._scope))
             self.done.append(f"line {piece.line}: made the unreadable record {msg_id} the body of one that is")
@@ -160,15 +166,21 @@ class Rewrite:
             if isinstance(entry, _Loose):
                 waiting.append(entry)
                 continue
-            while waiting and (order(_behind(self.last)) or entry.place) < entry.place:
+            while waiting and (order(self._next_id()) or entry.place) < entry.place:
                 yield self._new(waiting.popleft())
             yield entry.raw
-            self.last = entry.place[1] or self.last
+            if entry.place[1]:
+                self.last = self._anchor = entry.place[1]
+                self._siblings = 0
         while waiting:
             yield self._new(waiting.popleft())
 
+    def _next_id(self) -> str:
+        return id_behind(self._anchor, self._siblings)
+
     def _new(self, loose: _Loose) -> bytes:
-        self.last = _behind(self.last)
+        self.last = self._next_id()
+        self._siblings += 1
         if not loose.kind:
             renamed = edited(loose.text, loose.meta, msg_id=self.last)
             if renamed is not None:
@@ -176,10 +188,11 @@ class Rewrite:
         return new_record(self.last, loose.kind or "UNREADABLE", loose.meta, loose.text, self._scope)
 
 
-def _behind(msg_id: str) -> str:
-    """The id of a record that is to stand right behind this one."""
-    behind = sibling(msg_id, 0)
-    return behind if header.scalar(behind) == behind else next_msg_id(msg_id, 0, bytes)
+def id_behind(msg_id: str, number: int = 0) -> str:
+    """The id of a record that is to stand right behind this one, and behind as many like it."""
+    if len(msg_id) > _LONGEST_ID or header.scalar(msg_id) != msg_id:
+        msg_id = next_msg_id(msg_id, 0, bytes)
+    return sibling(msg_id, number)
 
 
 def _written(text: bytes) -> bytes:

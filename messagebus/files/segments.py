@@ -100,6 +100,14 @@ def is_at(path: str, fd: int) -> bool:
         return False
 
 
+def is_same(one: str, other: str) -> bool:
+    """Are these two names of one file?"""
+    try:
+        return os.path.samestat(os.lstat(one), os.lstat(other))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def name_file(error: OSError, path: str) -> None:
     """Let an error say which file it is about: what fails on a descriptor names none."""
     if error.filename is None and not isinstance(error, BusError):
