@@ -14,8 +14,17 @@ import pytest
 from messagebus.files import append, lock
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EINTR, errno.EMFILE)
-ABOUT_A_PATH = {"open", "lstat", "stat", "listdir", "rename"}  # whose errors name it
-CALLS = ABOUT_A_PATH | {"fstat", "pread", "write", "ftruncate", "dup", "fsync"}  # close gives its descriptor up
+ABOUT_A_PATH = {"open", "lstat", "stat", "listdir", "rename", "link", "replace", "unlink"}  # whose errors name it
+CALLS = ABOUT_A_PATH | {
+    "fstat",
+    "pread",
+    "write",
+    "ftruncate",
+    "dup",
+    "fsync",
+    "fchown",
+    "fchmod",
+}  # close gives its descriptor up
 
 
 class Short(NamedTuple):
