@@ -23,6 +23,7 @@ import httpx
 import pytest
 
 from messagebus import Draft, Link, Message, MessageBus, Parent
+from messagebus.findings import CODES
 from run_agent import cli, context
 
 HOME = Path(__file__).parents[1]
@@ -526,3 +527,9 @@ def test_fast_post_of_a_message_that_is_refused(execute: Execute, here: Path) ->
     [message] = read(here / "BUS.md")
     assert done.stdout.splitlines() == ["refused", message.msg_id]
     assert "line 1: type is empty" in done.stderr
+
+
+def test_each_code_of_a_check_is_explained_and_no_other() -> None:
+    rows = re.findall(r"^\| (BUS\d+) \|", (HOME / "docs/checks.md").read_text(), re.MULTILINE)
+    assert rows == list(CODES.values())
+    assert len({*rows}) == len(rows)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from messagebus import Draft, Link, Message, MessageBus, Parent
+from messagebus import Draft, Link, Message, MessageBus, Parent, check_bus, mend_bus
 from messagebus.msgid import order
 
 DATA = Path(__file__).parents[1] / "data"
@@ -117,3 +118,32 @@ def test_go_appends_between_two_of_ours(tmp_path: Path) -> None:
         )
     last = bus.append_message(Draft("FACT", "demo", "ours again"))
     assert [m.msg_id for m in bus.read_messages()] == [first.msg_id, GO(1), last.msg_id]
+
+
+ORDER = ["msg_id", "ts", "type", "project_id", "task_id", "run_id", "issue_id", "parents", "links", "meta"]
+DAMAGE = {
+    "text above": lambda text: b"somebody wrote this\n\n" + text,
+    "converted in part": lambda text: text.replace(b"\n", b"\r\n", 12),
+    "records of another": lambda text: text + b"\n" + text[text.index(b"---\n") :].replace(b"started", b"changed"),
+    "unwritten": lambda text: text.replace(b"agent started", bytes(512)),
+    "a header broken": lambda text: text.replace(b"\nlinks:", b"\n links:"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_mended_file_keeps_to_the_rules_of_the_go_tool(tmp_path: Path, damage: str) -> None:
+    """Fields in their order, each record behind a blank line and ``---``, and those that were whole as they were."""
+    path = tmp_path / "bus.md"
+    path.write_bytes(DAMAGE[damage]((DATA / "go-task.md").read_bytes()))
+    assert mend_bus(path)
+    assert not [finding for finding in check_bus(path) if finding.is_damage]
+    text = path.read_text()
+    assert "\r" not in text
+    heads = re.findall(r"(?:\A|\n\n)---\n(msg_id: .*?)\n---\n", text, re.DOTALL)
+    assert len(heads) == len(re.findall(r"^---\nmsg_id:", text, re.MULTILINE)) >= 3
+    for head in heads:
+        fields = re.findall(r"^(\w+):", head, re.MULTILINE)
+        known = [field for field in fields if field in ORDER]
+        assert known == sorted(known, key=ORDER.index), head
+        assert fields[len(known) :] in ([], ["content_length"])
+    assert TASK[4] in MessageBus(path).read_messages()
