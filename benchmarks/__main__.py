@@ -17,7 +17,7 @@ import time
 import traceback
 from pathlib import Path
 
-from benchmarks import append, commands, follow, memory, page, read, server
+from benchmarks import append, check, commands, follow, memory, page, read, server
 from benchmarks.bench import Bench, Benchmark
 from benchmarks.table import Row, as_markdown, as_text
 
@@ -33,6 +33,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "read-since": read.since_tenth_last,
     "read-last": read.last_20,
     "read-random": read.random_cursors,
+    "check": check.clean,
     "follow": follow.follow,
     "fast-post": commands.fast_post,
     "cli-post": commands.post,

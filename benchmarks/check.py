@@ -1,0 +1,44 @@
+"""Looking a log over, beside reading it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from benchmarks.bench import Bench, BenchmarkError, Log
+from benchmarks.measure import interleave, ratios, spread
+from benchmarks.table import Row
+from messagebus import MessageBus, check_bus
+
+
+def clean(bench: Bench) -> list[Row]:
+    log = bench.log(bench.pick(100_000, 20_000))
+    seconds = interleave(
+        bench.pick(9, 3), {"check": lambda: _cpu(lambda: _look_over(log)), "read": lambda: _cpu(lambda: _read(log))}
+    )
+    speed, ratio = spread([log.size / value for value in seconds["check"]]), ratios(seconds["check"], seconds["read"])
+    return [
+        Row(
+            f"check of {log.size:,} messages",
+            ">= 100,000 messages/s",
+            "-",
+            f"{speed.show('{:,.0f}/s')}; {ratio.show('{:.2f}x')} the CPU time of a full read",
+            speed.median >= 100_000,
+        )
+    ]
+
+
+def _cpu(operation: Callable[[], object]) -> float:
+    """Seconds of CPU time that one call takes."""
+    start = time.process_time()
+    operation()
+    return time.process_time() - start
+
+
+def _look_over(log: Log) -> None:
+    if found := list(check_bus(log.path)):
+        raise BenchmarkError(f"found {found[0]}")
+
+
+def _read(log: Log) -> None:
+    MessageBus(log.path).read_messages()
