@@ -28,7 +28,7 @@ import pytest
 
 from messagebus import Draft, Finding, Message, MessageBus, check_bus, mend_bus
 from messagebus.codec.encode import encode, encode_rest
-from messagebus.files import segments
+from messagebus.files import lock, segments
 from messagebus.msgid import next_msg_id
 
 MENDING = Path(__file__).with_name("mending.py")
@@ -407,6 +407,17 @@ def check_what_a_failure_left(path: Path, files: dict[str, bytes]) -> None:
     for name in left.keys() - files.keys():
         assert name.endswith(".broken"), f"{name} was left"
         assert not segments.is_same(str(path), str(path.with_name(name)))
+
+
+def test_a_mending_does_not_wait_for_itself(path, five, sh, monkeypatch):
+    """It holds the lock that a look at a torn end asks for."""
+    sh("truncate -s -100 BUS.md")
+
+    def wait(*_arguments: object) -> bool:
+        raise AssertionError("somebody holds the lock")
+
+    monkeypatch.setattr(lock, "_wait", wait)
+    assert mended(path)[:4] == five[:4]
 
 
 def test_where_there_are_no_links_the_original_is_copied(path, five, sh, monkeypatch):
