@@ -116,7 +116,7 @@ export class Composer {
     if (!body.trim()) return this.body.focus();
     const kind = this.#parent && isAsking(this.#parent.type) && this.type.value === "ANSWER" ? { kind: "answers" } : {};
     const parents = this.#parent ? [{ msg_id: this.#parent.msg_id, ...kind }] : [];
-    const type = this.type.value.trim() || "USER";
+    const type = this.type.value.trim().toUpperCase() || "USER";
     this.body.value = "";
     if (!this.preview.hidden) this.#toggle();
     this.#changed();

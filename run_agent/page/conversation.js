@@ -67,13 +67,13 @@ export class Conversation {
     this.listener.notice("Loading…");
     try {
       const after = await this.log.open();
-      if (at && !this.log.byId.has(at)) await this.log.openAt(at);
+      const isThere = !at || (await this.#hold(at));
       if (this.#isClosed) return;
       this.list.set(this.log.messages, true);
       this.#stream ??= this.#listen(after);
       this.#say();
       this.count();
-      if (at) this.#point(at);
+      if (at && isThere) this.#point(at);
     } catch (error) {
       if (!this.#isClosed) this.#failed(error, () => this.open(at));
     }
@@ -140,15 +140,22 @@ export class Conversation {
 
   /** @param {string} msgId */
   async jump(msgId) {
+    const wasHeld = this.log.byId.has(msgId);
+    if (!(await this.#hold(msgId))) return;
+    if (!wasHeld) this.list.set(this.log.messages, true);
+    this.#point(msgId);
+  }
+
+  /** Have a message among those that are held; false, and said, where it cannot be. @param {string} msgId */
+  async #hold(msgId) {
+    if (this.log.byId.has(msgId)) return true;
     try {
-      if (!this.log.byId.has(msgId)) {
-        await this.log.openAt(msgId);
-        this.list.set(this.log.messages, true);
-      }
-      this.#point(msgId);
+      await this.log.openAt(msgId);
+      return this.log.byId.has(msgId);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       this.listener.refused(error.status === 404 ? new Refused(404, "That message is not in this log") : error);
+      return false;
     }
   }
 
@@ -299,6 +306,7 @@ export class Conversation {
 
   #show() {
     this.list.set(this.log.messages);
+    this.#say();
   }
 
   #say() {

@@ -41,6 +41,7 @@ import { Timeline } from "./timeline.js";
 
 const TYPING = 250; // milliseconds without a key until a text is looked for
 const SAID_EVERY = 4_000; // milliseconds between two announcements
+const TOLD_FOR = 8_000; // milliseconds
 const MOST_PINS = 4; // that are listed before "all"
 
 /** @type {Conversation | null} */
@@ -322,8 +323,18 @@ function refused(error) {
     showState("offline");
     notice("The server does not answer. Trying again…");
   } else {
-    byId("announce").textContent = error.message;
+    tell(error.message);
   }
+}
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let telling;
+
+/** Say something that nobody needs to answer. @param {string} words */
+function tell(words) {
+  clearTimeout(telling);
+  byId("toast").textContent = words;
+  telling = setTimeout(() => byId("toast").replaceChildren(), TOLD_FOR);
 }
 
 byId("sign-in-form").addEventListener("submit", async (event) => {

@@ -42,17 +42,37 @@ function runLine(message, context) {
   const ended =
     run?.started && message.type !== "RUN_START" ? ` after ${duration(between(run.started, message.timestamp))}` : "";
   const words = { RUN_START: "started", RUN_STOP: "ended", RUN_CRASH: "crashed" }[message.type.toUpperCase()];
-  const body = excerpt(message.body ?? "");
   return article(
     message,
     context,
-    "run-line",
-    make("span.rule"),
-    runName(message, context),
-    make("span.what", {}, `${words}${ended}`),
-    body && make("span.said", { title: body }, body),
-    time(message, context),
-    make("span.rule"),
+    "run-event",
+    make(
+      "div.run-line",
+      {},
+      make("span.rule"),
+      runName(message, context),
+      make("span.what", {}, `${words}${ended}`),
+      said(message, context),
+      time(message, context),
+      make("span.rule"),
+    ),
+    context.isUnfolded(message.msg_id) && make("div.body", {}, render(message.body ?? "")),
+    parents(message, context),
+    context.replyForm(message.msg_id),
+    replies(message, context, 0),
+  );
+}
+
+/** The first words of what a run said at its end; all of it is a click away. @param {Message} message @param {Context} context */
+function said({ msg_id, body: text = "" }, context) {
+  const isOpen = String(context.isUnfolded(msg_id));
+  return (
+    text &&
+    make(
+      "button.said",
+      { type: "button", "aria-expanded": isOpen, onclick: () => context.unfold(msg_id) },
+      excerpt(text),
+    )
   );
 }
 

@@ -20,7 +20,7 @@ from run_agent.server.tree import Address, Tree
 ASKING = ("ISSUE", "QUESTION")  # types that wait for an answer
 ANSWERING = ("answers", "closes", "fixes", "resolves")  # kinds of parents that are one
 _STATES = {RUN_START: "running", RUN_STOP: "stopped", RUN_CRASH: "crashed"}
-_MOST_KNOWN = 3_000_000  # messages in all outlines, some 250 bytes each
+_MOST_KNOWN = 1_000_000  # messages in all outlines, some 250 bytes each
 
 
 @dataclass

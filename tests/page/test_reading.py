@@ -113,10 +113,13 @@ def test_runs_are_thin_lines_with_their_duration(server: Any, bus: MessageBus, v
         ("RUN_START", "c", 6),
         ("RUN_CRASH", "c", 8),
     ):
-        bus.append_message(Draft(kind, "demo", "", task_id="t1", run_id=run, ts=then + timedelta(minutes=minutes)))
+        words = "exit 137\n\nthe last words" if kind == "RUN_CRASH" else ""
+        bus.append_message(Draft(kind, "demo", words, task_id="t1", run_id=run, ts=then + timedelta(minutes=minutes)))
     page = visit(server.at())
     page.get_by_text("ended after 5 min", exact=True).wait_for()
     page.get_by_text("crashed after 2 min", exact=True).wait_for()
+    page.get_by_role("button", name="exit 137").click()
+    page.locator(".run-event .body").get_by_text("the last words").wait_for()
     assert page.locator("#panel-button").inner_text() == "Runs · 1 silent"
     page.locator("#panel-button").click()
     entry = page.locator(".run-entry[data-state=silent]")
@@ -160,6 +163,14 @@ def test_a_link_leads_to_a_message(server: Any, tell: Any, visit: Any, until: An
     page.get_by_text("the end").wait_for()
     href = page.locator("#log a.time").last.get_attribute("href")
     assert href.startswith("#/demo/t1?at=MSG-")
+
+
+def test_a_link_to_what_is_not_there(server: Any, tell: Any, visit: Any) -> None:
+    """It is said, and the newest are shown."""
+    tell("here")
+    page = visit(server.at(query="at=MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"), expected=("404",))
+    page.get_by_text("here", exact=True).wait_for()
+    page.locator("#toast").get_by_text("That message is not in this log").wait_for()
 
 
 def test_filters_are_in_the_address(server: Any, tell: Any, visit: Any, until: Any) -> None:
