@@ -44,7 +44,7 @@ def packages() -> Path:
     return PACKAGES
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is there, an event loop runs, which tests of other modules cannot have
 def browser() -> Iterator[Any]:
     if not CHROMIUM:
         missing("no chromium is installed")
