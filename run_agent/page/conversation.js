@@ -44,6 +44,7 @@ export class Conversation {
   /** @type {Composer | null} */ #replier = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #recount;
   #countedAt = 0;
+  /** @type {Promise<void>} */ #opening = Promise.resolve();
   #isClosed = false;
 
   /**
@@ -63,7 +64,18 @@ export class Conversation {
   }
 
   /** Show the newest, or what stands around a message. @param {string} at */
-  async open(at) {
+  open(at) {
+    this.#opening = this.#open(at);
+    return this.#opening;
+  }
+
+  /** What the one before knew of the same log, whatever was filtered. @param {Conversation} before */
+  takeOver({ unanswered, waiting, runs }) {
+    Object.assign(this, { unanswered, waiting, runs });
+  }
+
+  /** @param {string} at */
+  async #open(at) {
     this.listener.notice("Loading…");
     try {
       const after = await this.log.open();
@@ -140,6 +152,7 @@ export class Conversation {
 
   /** @param {string} msgId */
   async jump(msgId) {
+    await this.#opening;
     const wasHeld = this.log.byId.has(msgId);
     if (!(await this.#hold(msgId))) return;
     if (!wasHeld) this.list.set(this.log.messages, true);

@@ -86,7 +86,8 @@ function arrive() {
 
 /** @param {Bus} bus @param {Filter} wanted @param {string} at @param {boolean} isOther */
 function open(bus, wanted, at, isOther) {
-  conversation?.close();
+  const before = conversation;
+  before?.close();
   filter = wanted;
   unsaid = [];
   if (isOther) {
@@ -105,6 +106,7 @@ function open(bus, wanted, at, isOther) {
     filterRun: (runId) => narrow({ run: runId }),
     send,
   });
+  if (before && !isOther) conversation.takeOver(before);
   list.set([], true);
   byId("title").replaceChildren(make("span.project-name", {}, bus.project), bus.task ? make("span", {}, bus.task) : "");
   document.body.classList.add("open");
