@@ -30,7 +30,7 @@ def edited(
     end = header_end(record[len(_START) :])
     if end is None:
         return None
-    lines = record[len(_START) :][: end.start()].split(b"\n")
+    lines = [line.rstrip(b"\r") for line in record[len(_START) :][: end.start()].split(b"\n")]
     names = [line.partition(b":")[0] for line in lines]
     if not all(map(_LINE.fullmatch, lines)) or (b"meta" in names and b"meta:" not in lines):
         return None

@@ -17,14 +17,14 @@ from typing import NamedTuple
 from messagebus import header
 from messagebus.codec.edit import edited
 from messagebus.codec.framing import escape, kept_before_start, unescape
-from messagebus.codec.survey import Piece, Record, examine, plain_message, split_header
+from messagebus.codec.survey import Piece, Record, as_lf, examine, plain_message, split_header
 from messagebus.message import format_time
 from messagebus.msgid import Order, next_msg_id, order, sibling
 
 MENDED = "mended"  # in ``meta``: what was wrong
 CONFLICT_OF = "conflict_of"  # in ``meta``: the id that another record has, too
 _START = b"---\nmsg_id:"
-_LENGTH = re.compile(rb"^content_length: (\d{1,12})\r?$", re.MULTILINE)
+_LENGTH = re.compile(rb"^content_length: (\d{1,12})\r*$", re.MULTILINE)
 _HEAD: Order = (-1, "")  # of the text above the first record
 _LONGEST_ID = 512  # characters that the header of another record takes from one that cannot be read
 _UNWRITTEN = re.compile(rb"\0+")
@@ -241,5 +241,5 @@ def refitted(record: Record, *, crlf: bool) -> bytes | None:
 
 def _stored(record: Record, *, crlf: bool) -> list[bytes]:
     """The bytes of its messages, with LF."""
-    texts = (raw.replace(b"\r\n", b"\n") if crlf else raw for _, raw in record.found)
+    texts = (as_lf(raw, crlf=crlf) for _, raw in record.found)
     return [text if text.endswith(b"\n") else text + b"\n" for text in texts]

@@ -6,6 +6,7 @@ rest too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Literal, NamedTuple
@@ -17,6 +18,7 @@ from messagebus.codec.oneline import Found, one_liners
 from messagebus.header import HeaderError
 from messagebus.message import Message
 
+_OPENING = re.compile(rb"\A---\r+\n")
 Flaw = Literal["", "header", "torn", "length"]
 _Unit = tuple[bytes, bytes]  # a record start, and what follows it
 
@@ -52,13 +54,21 @@ class Piece(NamedTuple):
 
     def as_lf(self) -> bytes:
         """The same bytes as ``raw``, as they were before an editor converted them."""
-        return self.raw.replace(b"\r\n", b"\n") if self.is_crlf else self.raw
+        return as_lf(self.raw, crlf=self.is_crlf)
+
+
+def as_lf(raw: bytes, *, crlf: bool) -> bytes:
+    """A record or other text that an editor may have converted, whose opening ``---`` ends in LF again."""
+    raw = raw.replace(b"\r\n", b"\n") if crlf else raw
+    return _OPENING.sub(b"---\n", raw, count=1)
 
 
 def survey(chunks: Iterable[bytes]) -> Iterator[Piece]:
     """The pieces of a file, which is given in chunks from its start on."""
     chunks = iter(chunks)
-    first = next(chunks, b"")
+    first = b""
+    while len(first) < len(BOM) and (chunk := next(chunks, b"")):
+        first += chunk
     bom = len(BOM) if first.startswith(BOM) else 0
     offset, line = bom - 2, -1  # two line ends in front make the first record's start look like every other
     units = _units(chain((first[bom:],), chunks))
