@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from messagebus import Finding, check_bus, mend_bus
 from run_agent import context, output
 from run_agent.options import bus_options
+
+if TYPE_CHECKING:
+    from messagebus import Finding
 
 _QUIET = 1.0  # seconds before progress is shown
 _EVERY = 0.1  # seconds
@@ -36,6 +38,8 @@ def check(fix: bool, as_json: bool, **where: Any) -> int:
       run-agent bus check --bus notes/MESSAGE-BUS.md --fix
       run-agent bus check --project demo --task t1 --json | jq -r .code
     """
+    from messagebus import mend_bus  # imported here, for 'bus --help' imports every verb
+
     flags = context.Flags(where["bus"], where["root"], where["project"], where["task"])
     path = os.path.abspath(context.bus_to_read(flags).value)
     progress = _Progress()
@@ -52,6 +56,8 @@ def check(fix: bool, as_json: bool, **where: Any) -> int:
 
 def _told(path: str, progress: _Progress, *, as_json: bool) -> int:
     """Show every finding, and count those that are damage."""
+    from messagebus import check_bus
+
     damage = 0
     for finding in check_bus(path, progress=progress):
         progress.end()

@@ -42,7 +42,7 @@ def completed(program: Run, monkeypatch: pytest.MonkeyPatch, shell: str, *words:
     ("words", "expected"),
     [
         (["b"], ["plain,bus"]),
-        (["bus", ""], ["plain,post", "plain,read", "plain,discover", "plain,merge"]),
+        (["bus", ""], ["plain,post", "plain,read", "plain,discover", "plain,check", "plain,merge"]),
         (["bus", "read", "--f"], ["plain,--follow"]),
         (["completion", "z"], ["plain,zsh"]),
     ],
