@@ -126,7 +126,7 @@ class Rewrite:
         if not other:
             return
         text = _written(other).strip(b"\r\n")
-        if not text or kept_before_start(b"\n\n" + text, 0) is not None:
+        if not text or kept_before_start(b"\n\n" + text, 0) == 1:  # no more than the first bytes of a start
             self.done.append(f"line {piece.line}: cut off what a crash left below {piece.msg_id}")
         else:
             yield self._loose(piece, "RECOVERED", text, f"made a message of the text below {piece.msg_id}")
