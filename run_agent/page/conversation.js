@@ -17,7 +17,7 @@ import { Stream } from "./stream.js";
  * @typedef {object} Listener
  * @property {(state: import("./stream.js").State, seconds?: number) => void} state
  * @property {(error: Refused) => void} refused
- * @property {(words: string, command?: boolean) => void} notice  What to say where no message is; "" for nothing.
+ * @property {(words: string, isEmpty?: boolean) => void} notice  What to say where no message is; "" for nothing.
  * @property {(messages: Message[]) => void} came
  * @property {() => void} changed  Pins, the number of new messages, or how far was read.
  * @property {(summary: import("./types.js").Summary) => void} counted
@@ -297,7 +297,7 @@ export class Conversation {
 
   /** Nobody knows what was missed: begin with the newest. */
   async #reset() {
-    this.listener.refused(new Refused(0, "The file was cut or replaced: this is its newest part"));
+    this.listener.refused(new Refused(410, "The file was cut or replaced: this is its newest part"));
     await this.open("");
   }
 

@@ -10,6 +10,7 @@ export function listen(table) {
   const all = [...table, { keys: ["?"], does: "show the keyboard", run: () => help.showModal() }];
   const actions = new Map(all.flatMap(({ keys, run }) => keys.map((key) => [key, run])));
   document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && isWriting(event.target)) /** @type {HTMLElement} */ (event.target).blur();
     if (
       event.ctrlKey ||
       event.metaKey ||

@@ -10,8 +10,9 @@
  *     markdown      bodies to elements: parsed, sanitised, highlighted
  *     composer      writing a message;  outbox: those on their way
  *     sidebar       all conversations, unread counts
- *     timeline      the chart;  panel: the runs
- *     filter        the address: conversation, filter, message
+ *     timeline      the chart;  panel: the runs;  pins: what waits for an answer
+ *     filterbar     the filter as one sees it;  filter: as the address holds it
+ *     status        connected or not, empty, in error; what is said aloud;  signin: the key
  *     api           what is asked of the server
  *     kinds         types, their colours, which of them wait for an answer
  *     keys, time, dom, types   the keyboard; times in words; elements; the shapes of things
@@ -20,46 +21,36 @@
  * No build: browsers load these files as they are. `tsc` checks the types in the comments.
  */
 
-import { Refused, signIn, signOut } from "./api.js";
+import { Refused } from "./api.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
-import { byId, copy, fill, kept, make } from "./dom.js";
-import { EVERYTHING, fromAddress, isEverything, isSame, nameOf, toAddress } from "./filter.js";
+import { byId, kept, make } from "./dom.js";
+import { EVERYTHING, fromAddress, isSame, nameOf, toAddress } from "./filter.js";
+import { FilterBar } from "./filterbar.js";
 import { listen } from "./keys.js";
-import { colour } from "./kinds.js";
 import { List } from "./list.js";
-import { excerpt } from "./markdown.js";
-import { command, copyLink, row, spoken } from "./message.js";
+import { copyLink, row } from "./message.js";
 import { Outbox } from "./outbox.js";
-import { isSilent, showRuns } from "./panel.js";
+import { showRuns } from "./panel.js";
+import { Pins } from "./pins.js";
 import { Sidebar } from "./sidebar.js";
+import { askForKey } from "./signin.js";
+import { announce, inWords, notice, showState, tell } from "./status.js";
 import { Timeline } from "./timeline.js";
 
 /** @typedef {import("./types.js").Bus} Bus */
 /** @typedef {import("./types.js").Filter} Filter */
 /** @typedef {import("./types.js").Message} Message */
 
-const TYPING = 250; // milliseconds without a key until a text is looked for
-const SAID_EVERY = 4_000; // milliseconds between two announcements
-const TOLD_FOR = 8_000; // milliseconds
-const MOST_PINS = 4; // that are listed before "all"
-
 /** @type {Conversation | null} */
 let conversation = null;
 /** @type {Filter} */
 let filter = EVERYTHING;
-let by = kept.get("by", "type");
-/** @type {Message[]} */
-let unsaid = [];
-let areAllPinsShown = false;
 /** @type {import("./types.js").Summary | null} */
 let numbers = null;
 
-const text = /** @type {HTMLInputElement} */ (byId("text"));
-const run = /** @type {HTMLSelectElement} */ (byId("run"));
-const when = /** @type {HTMLSelectElement} */ (byId("when"));
-const signInDialog = /** @type {HTMLDialogElement} */ (byId("sign-in"));
-
+const filterBar = new FilterBar(narrow, () => conversation?.count());
+const pins = new Pins((message) => conversation?.jump(message.msg_id), answerTo);
 const outbox = new Outbox(byId("outbox"), refused);
 const composer = new Composer(/** @type {HTMLFormElement} */ (byId("composer")), send);
 const timeline = new Timeline((from, until) => narrow({ from, until }));
@@ -89,17 +80,15 @@ function open(bus, wanted, at, isOther) {
   const before = conversation;
   before?.close();
   filter = wanted;
-  unsaid = [];
   if (isOther) {
     numbers = null;
-    areAllPinsShown = false;
     composer.open(nameOf(bus));
-    byId("pins").hidden = true;
+    pins.clear();
   }
-  conversation = new Conversation(bus, wanted, list, () => ({ by, parts: timeline.parts }), {
+  conversation = new Conversation(bus, wanted, list, () => ({ by: filterBar.by, parts: timeline.parts }), {
     state: showState,
     refused,
-    notice,
+    notice: (words, isEmpty) => notice(words, isEmpty ? bus : undefined),
     came: announce,
     changed: showChanges,
     counted: showNumbers,
@@ -111,7 +100,7 @@ function open(bus, wanted, at, isOther) {
   byId("title").replaceChildren(make("span.project-name", {}, bus.project), bus.task ? make("span", {}, bus.task) : "");
   document.body.classList.add("open");
   sidebar.select(bus);
-  showFilter();
+  filterBar.show(filter, numbers);
   closeDrawers();
   conversation.open(at);
 }
@@ -133,7 +122,7 @@ function busesLoaded(buses) {
     lasts.set(nameOf({ project: project_id, ...(task_id && { task: task_id }) }), last ?? "");
   if (conversation) return;
   if (!buses.length) {
-    notice("Nothing here yet. Post your first message:", true);
+    notice("Nothing here yet. Post your first message:", { project: "demo", task: "first" });
     showState("live");
   } else if (!fromAddress().bus) home();
 }
@@ -145,51 +134,6 @@ function narrow(change) {
   if (conversation) location.hash = toAddress(conversation.bus, { ...filter, ...change });
 }
 
-function showFilter() {
-  if (document.activeElement !== text) text.value = filter.text;
-  const isBrushed = Boolean(filter.until || (filter.from && !filter.from.startsWith("-")));
-  when.value = isBrushed ? "brushed" : filter.from.slice(1);
-  byId("clear").hidden = isEverything(filter);
-  showRunOptions();
-  showTypes();
-}
-
-function showRunOptions() {
-  const names = new Set([...(numbers?.runs.map(({ run_id }) => run_id) ?? []), ...(filter.run ? [filter.run] : [])]);
-  const isShown =
-    [...run.options].slice(1).every(({ value }) => names.has(value)) && run.options.length === names.size + 1;
-  if (!isShown) {
-    const options = [...names].map((name) => make("option", { value: name }, name));
-    run.replaceChildren(make("option", { value: "" }, "All runs"), ...options);
-  }
-  run.value = filter.run;
-}
-
-/** Counts per type; they are the filter, and the legend of the chart. */
-function showTypes() {
-  const types = Object.entries(numbers?.types ?? {}).sort(([, one], [, other]) => other - one);
-  fill(
-    byId("types"),
-    types.map(([type, count]) => chip(type, count)),
-  );
-}
-
-/** @param {string} type @param {number} count */
-function chip(type, count) {
-  const isChosen = String(filter.types.includes(type));
-  const properties = { type: "button", "aria-pressed": isChosen, "data-name": type, onclick: () => toggleType(type) };
-  const number = make("span.number", {}, count.toLocaleString());
-  const button = make("button.chip", properties, make("span.swatch"), type, number);
-  button.dataset.colour = colour(type);
-  return button;
-}
-
-/** @param {string} type */
-function toggleType(type) {
-  const isThere = filter.types.includes(type);
-  narrow({ types: isThere ? filter.types.filter((other) => other !== type) : [...filter.types, type] });
-}
-
 // --- what is known ---
 
 /** @param {import("./types.js").Summary} summary */
@@ -197,62 +141,9 @@ function showNumbers(summary) {
   numbers = summary;
   timeline.show(summary.histogram);
   showRuns(summary.runs, filter.run, (runId) => narrow({ run: runId }));
-  showRunOptions();
-  showTypes();
+  filterBar.show(filter, numbers);
   byId("timeline").hidden = !summary.count;
   byId("rates").textContent = summary.count ? inWords(summary) : "";
-}
-
-/** @param {import("./types.js").Summary} summary */
-function inWords({ count, runs, histogram }) {
-  const { series, rest, step } = histogram;
-  const columns = rest.map((others, index) => series.reduce((sum, { counts }) => sum + counts[index], others));
-  const aMinute = (/** @type {number} */ of) =>
-    (of / (step / 60)).toLocaleString(undefined, { maximumFractionDigits: 1 });
-  const mean = columns.reduce((sum, one) => sum + one, 0) / Math.max(1, columns.length);
-  const silent = runs.filter(isSilent).length;
-  const rate = `${aMinute(mean)} a minute, at most ${aMinute(Math.max(0, ...columns))}`;
-  return `${count.toLocaleString()} messages · ${rate}${silent ? ` · ${silent} silent` : ""}`;
-}
-
-/** The newest asked stand first: who asks waits. */
-function showPins() {
-  const waiting = [...(conversation?.unanswered.values() ?? [])].reverse();
-  const pins = byId("pins");
-  pins.hidden = waiting.length === 0;
-  const shown = areAllPinsShown ? waiting : waiting.slice(0, MOST_PINS);
-  const more =
-    waiting.length > MOST_PINS &&
-    make(
-      "button.quiet",
-      { type: "button", "aria-expanded": String(areAllPinsShown), onclick: toggleAllPins },
-      areAllPinsShown ? "Fewer" : `All ${waiting.length}`,
-    );
-  const key = [...shown.map(({ msg_id }) => msg_id), conversation?.waiting, areAllPinsShown].join();
-  if (pins.dataset.shows === key) return;
-  pins.dataset.shows = key;
-  const count = make("span.count", {}, (conversation?.waiting ?? 0).toLocaleString());
-  fill(pins, [make("h2", {}, "Waiting for an answer", count, more), ...shown.map(pin)]);
-}
-
-function toggleAllPins() {
-  areAllPinsShown = !areAllPinsShown;
-  showPins();
-}
-
-/** @param {Message} message */
-function pin(message) {
-  const go = make(
-    "button.pin",
-    { type: "button", title: "Go there", onclick: () => conversation?.jump(message.msg_id) },
-    make("span.kind", {}, message.type),
-    make("span.words", {}, excerpt(message.body ?? "")),
-    message.run_id && make("span.from", {}, message.run_id),
-  );
-  go.dataset.name = message.msg_id;
-  go.dataset.colour = colour(message.type);
-  const answer = make("button.quiet", { type: "button", onclick: () => answerTo(message) }, "Answer");
-  return make("div.pin-row", {}, go, answer);
 }
 
 /** @param {Message} message */
@@ -263,8 +154,8 @@ async function answerTo(message) {
 
 function showChanges() {
   if (!conversation) return;
-  showPins();
-  const { isNew, log, last, bus } = conversation;
+  const { isNew, log, last, bus, unanswered, waiting } = conversation;
+  pins.show(unanswered.values(), waiting);
   const fresh = byId("fresh");
   fresh.hidden = list.isFollowing && log.isAtEnd;
   fresh.textContent = isNew ? `${isNew.toLocaleString()} new ↓` : "To the newest ↓";
@@ -272,123 +163,21 @@ function showChanges() {
   if (!document.hidden && list.isFollowing && log.isAtEnd && last) sidebar.saw(bus, last);
 }
 
-/** @param {import("./stream.js").State} state @param {number} [seconds] */
-function showState(state, seconds) {
-  const words = {
-    connecting: "Connecting",
-    live: "Live",
-    offline: `Offline${seconds ? `, again in ${seconds} s` : ""}`,
-    paused: "Paused",
-  };
-  const element = byId("state");
-  element.dataset.state = state;
-  element.textContent = words[state];
-}
-
-/** @param {string} words @param {boolean} [withCommand] */
-function notice(words, withCommand = false) {
-  const element = byId("notice");
-  element.hidden = !words;
-  byId("log").setAttribute("role", words ? "region" : "feed"); // a feed has articles
-  const line = command(conversation?.bus ?? { project: "demo", task: "first" });
-  const button = make(
-    "button",
-    { type: "button", onclick: async () => (button.textContent = (await copy(line)) ? "Copied" : "Not copied") },
-    "Copy",
-  );
-  element.replaceChildren(
-    make("p", {}, words),
-    ...(withCommand ? [make("div.command", {}, make("code", {}, line), button)] : []),
-  );
-}
-
-/** @param {Message[]} messages */
-function announce(messages) {
-  if (!messages.length) return;
-  if (!unsaid.length) setTimeout(say, SAID_EVERY / 4);
-  unsaid.push(...messages.slice(-200));
-}
-
-function say() {
-  if (unsaid.length) byId("announce").textContent = spoken(unsaid);
-  unsaid = [];
-}
-
-// --- errors, and the key ---
-
 /** @param {Refused} error */
 function refused(error) {
-  if (error.status === 401) {
-    kept.set("key-needed", true);
-    if (!signInDialog.open) signInDialog.showModal();
-  } else if (error.status === 0 && !conversation) {
+  if (error.status === 401) askForKey();
+  else if (error.status !== 0) tell(error.message);
+  else if (!conversation) {
     showState("offline");
     notice("The server does not answer. Trying again…");
-  } else {
-    tell(error.message);
   }
 }
-
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let telling;
-
-/** Say something that nobody needs to answer. @param {string} words */
-function tell(words) {
-  clearTimeout(telling);
-  byId("toast").textContent = words;
-  telling = setTimeout(() => byId("toast").replaceChildren(), TOLD_FOR);
-}
-
-byId("sign-in-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const key = /** @type {HTMLInputElement} */ (byId("key"));
-  try {
-    await signIn(key.value);
-    key.value = "";
-    location.reload();
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    byId("sign-in-error").textContent = error.status === 401 ? "This is not the key of this server." : error.message;
-    key.select();
-  }
-});
-
-signInDialog.addEventListener("cancel", (event) => event.preventDefault());
-
-byId("sign-out").hidden = !kept.get("key-needed", false);
-byId("sign-out").addEventListener("click", async () => {
-  await signOut();
-  location.reload();
-});
 
 // --- what the reader does ---
 
 /** @param {Pick<import("./types.js").Post, "body" | "type" | "parents">} message */
 function send(message) {
   if (conversation) outbox.add({ ...message, bus: conversation.bus });
-}
-
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let typing;
-text.addEventListener("input", () => {
-  clearTimeout(typing);
-  typing = setTimeout(() => narrow({ text: text.value.trim() }), TYPING);
-});
-run.addEventListener("change", () => narrow({ run: run.value }));
-when.addEventListener("change", () => narrow({ from: when.value && `-${when.value}`, until: "" }));
-byId("filter").addEventListener("submit", (event) => event.preventDefault());
-byId("filter").addEventListener("reset", () => narrow(EVERYTHING));
-byId("fresh").addEventListener("click", () => conversation?.toEnd());
-
-for (const button of document.querySelectorAll("[data-by]")) {
-  button.setAttribute("aria-pressed", String(button.getAttribute("data-by") === by));
-  button.addEventListener("click", () => {
-    by = button.getAttribute("data-by") ?? "type";
-    kept.set("by", by);
-    for (const other of document.querySelectorAll("[data-by]"))
-      other.setAttribute("aria-pressed", String(other === button));
-    conversation?.count();
-  });
 }
 
 /** Something that can be shown or not. @param {string} name @param {string} button */
@@ -408,6 +197,7 @@ function closeDrawers() {
   }
 }
 
+byId("fresh").addEventListener("click", () => conversation?.toEnd());
 byId("menu").addEventListener("click", () => toggle("with-side", "menu"));
 byId("panel-button").addEventListener("click", () => toggle("with-panel", "panel-button"));
 byId("buses").addEventListener("click", closeDrawers);
@@ -475,7 +265,7 @@ listen([
     run: withCurrent((message) => conversation && copyLink(message, conversation.context())),
   },
   { keys: ["c", "n"], does: "write a message (Ctrl Enter posts it)", run: () => composer.focus() },
-  { keys: ["/"], does: "filter by text", run: () => text.focus() },
+  { keys: ["/"], does: "filter by text", run: () => byId("text").focus() },
   { keys: ["x"], does: "clear the filter", run: () => narrow(EVERYTHING) },
   {
     keys: ["a"],
