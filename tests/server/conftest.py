@@ -113,6 +113,9 @@ def ending() -> Iterator[list[Serving]]:
     servers: list[Serving] = []
     yield servers
     assert all(server.has_ended() for server in servers)
+    for thread in threading.enumerate():
+        if thread.name == "feed":
+            thread.join(SECONDS)
 
 
 @pytest.fixture
