@@ -107,7 +107,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-@pytest.fixture(scope="package")  # tests of other directories count descriptors, which these still hold
+@pytest.fixture(scope="module")  # tests of other modules count descriptors, which these still hold
 def ending() -> Iterator[list[Serving]]:
     """Servers that were told to end. uvicorn takes its time for that, and the next test need not wait."""
     servers: list[Serving] = []
