@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from array import array
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -65,6 +66,7 @@ class Outline:
     ids: list[str] = field(default_factory=list)
     positions: dict[str, int] = field(default_factory=dict)
     times: array[float] = field(default_factory=lambda: array("d"))
+    in_order: bool = True  # the times ascend, as they do unless somebody gave some
     types: Column = field(default_factory=Column)
     runs: Column = field(default_factory=Column)
     run: dict[str, Run] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class Outline:
 
     def add(self, message: Message) -> None:
         here, kind, time = len(self.ids), message.type.upper(), message.ts.timestamp()
+        self.in_order = self.in_order and (not self.times or self.times[-1] <= time)
         self.times.append(time)
         self.types.append(kind)
         self.runs.append(message.run_id or "")
@@ -95,6 +98,17 @@ class Outline:
             self.unanswered[message.msg_id] = here
         self.positions[message.msg_id] = here
         self.ids.append(message.msg_id)  # the last: who reads meanwhile goes by how many ids there are
+
+    def between(self, start: float | None, end: float | None, count: int) -> tuple[int, int]:
+        """From which position up to which all messages of these times are, among the first ``count``."""
+        if not self.in_order:
+            return 0, count
+        low = 0 if start is None else bisect_left(self.times, start, 0, count)
+        return low, count if end is None else max(low, bisect_left(self.times, end, 0, count))
+
+    def is_between(self, here: int, start: float | None, end: float | None) -> bool:
+        """Is it a message of these times?"""
+        return (start is None or self.times[here] >= start) and (end is None or self.times[here] < end)
 
     def read_on(self, bus: MessageBus) -> None:
         """What has come since. Raises SinceIDNotFoundError where the file does not go on from here."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -68,12 +67,9 @@ def _page(outline: Outline, bus: MessageBus, wanted: Listing) -> Found:
 
 def _span(outline: Outline, wanted: Listing) -> tuple[int, int, int]:
     """The first position of the times asked for, and those from which and up to which to look."""
-    count = len(outline)
-    floor = 0 if wanted.start is None else bisect_left(outline.times, wanted.start, 0, count)
+    floor, ceiling = outline.between(wanted.start, wanted.end, len(outline))
     low = max(floor, outline.position(wanted.since) + 1 if wanted.since else 0)
-    high = outline.position(wanted.before) if wanted.before else count
-    if wanted.end is not None:
-        high = min(high, bisect_left(outline.times, wanted.end, 0, count))
+    high = min(ceiling, outline.position(wanted.before)) if wanted.before else ceiling
     return floor, low, max(low, high)
 
 
@@ -85,9 +81,13 @@ def _stretches(low: int, high: int, *, forward: bool) -> Iterator[tuple[int, int
 
 
 def _places(outline: Outline, wanted: Listing, start: int, stop: int) -> list[int]:
-    if wanted.parent is not None:
-        return [here for here in outline.replies.get(wanted.parent, ()) if start <= here < stop]
-    return list(outline.matching(wanted.types, wanted.run_id).among(range(start, stop)))
+    if wanted.parent is None:
+        places = list(outline.matching(wanted.types, wanted.run_id).among(range(start, stop)))
+    else:
+        places = [here for here in outline.replies.get(wanted.parent, ()) if start <= here < stop]
+    if outline.in_order:
+        return places
+    return [here for here in places if outline.is_between(here, wanted.start, wanted.end)]
 
 
 def _read(outline: Outline, bus: MessageBus, places: list[int]) -> Iterator[tuple[int, Message]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -30,8 +29,8 @@ def summary(outline: Outline, bus: MessageBus, wanted: Charting) -> dict[str, An
     }
     if count:
         about |= {
-            "first": _iso(min(outline.times[0], outline.times[count - 1])),
-            "last": _iso(outline.times[count - 1]),
+            "first": _iso(_first(outline, count)),
+            "last": _iso(_last(outline, count)),
         }
     return about
 
@@ -57,12 +56,13 @@ def _histogram(outline: Outline, wanted: Charting, count: int) -> dict[str, Any]
     """How many messages of each of the most frequent names came in each of equal parts of the time."""
     column = outline.types if wanted.by == "type" else outline.runs
     start, end = _extent(outline, wanted, count)
-    low, high = (bisect_left(outline.times, time, 0, count) for time in (start, end))
+    low, high = outline.between(start, end, count)
     step = max((end - start) / wanted.parts, _LEAST_STEP)
     parts = wanted.parts
     cells = Counter(
         (number, min(max(int((time - start) / step), 0), parts - 1))
         for number, time in zip(column.numbers[low:high], outline.times[low:high], strict=True)
+        if start <= time < end
     )
     totals: Counter[int] = Counter()
     for (number, _), value in cells.items():
@@ -78,10 +78,18 @@ def _histogram(outline: Outline, wanted: Charting, count: int) -> dict[str, Any]
 
 def _extent(outline: Outline, wanted: Charting, count: int) -> tuple[float, float]:
     """From when to when: as wanted, else the whole log, up to just behind its last message."""
-    first, last = (outline.times[0], outline.times[count - 1]) if count else (0.0, 0.0)
+    first, last = (_first(outline, count), _last(outline, count)) if count else (0.0, 0.0)
     start = first if wanted.start is None else wanted.start
     end = last + _LEAST_STEP if wanted.end is None else wanted.end
     return start, max(start, end)
+
+
+def _first(outline: Outline, count: int) -> float:
+    return outline.times[0] if outline.in_order else min(outline.times[:count])
+
+
+def _last(outline: Outline, count: int) -> float:
+    return outline.times[count - 1] if outline.in_order else max(outline.times[:count])
 
 
 def _iso(seconds: float) -> str:

@@ -161,3 +161,14 @@ def test_an_empty_bus(ask: Callable[..., Any], root: Path) -> None:
     assert (about["count"], about["types"], about["runs"]) == (0, {}, [])
     assert ask(text="x") == {"messages": []}
     assert not root.exists()
+
+
+def test_times_that_somebody_gave_are_found_in_any_order(bus: MessageBus, ask: Callable[..., Any]) -> None:
+    hours = [5, 1, 4, 2, 3]
+    bus.append_messages([Draft("FACT", "demo", f"{hour}", ts=START + timedelta(hours=hour)) for hour in hours])
+    times = {"from": "2026-01-01T02:00:00Z", "until": "2026-01-01T05:00:00Z"}
+    assert bodies(ask(**times)) == ["4", "2", "3"]
+    assert bodies(ask(limit=2, **times)) == ["2", "3"]
+    about = ask(SUMMARY, parts=3, **times)
+    assert [one["counts"] for one in about["histogram"]["series"]] == [[1, 1, 1]]
+    assert (about["first"], about["last"]) == ("2026-01-01T01:00:00.000000Z", "2026-01-01T05:00:00.000000Z")
