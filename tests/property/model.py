@@ -134,6 +134,11 @@ class Log:
         """The ids behind which reading can go on."""
         return [entry.message.msg_id for entry in self._entries()]
 
+    def places_to_stand(self) -> list[str]:
+        """Those, and the record that is kept back: a follower may have been given it when it was whole."""
+        kept_back = self.tail and not self.tail.now and self.tail.follows
+        return [*self.places(), *([kept_back.message.msg_id] if kept_back else [])]
+
     def _entries(self) -> Iterator[Entry]:
         for _, archived in self.archives:
             yield from archived

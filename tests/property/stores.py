@@ -256,7 +256,7 @@ class Stores:
     def let_look(self, which: int) -> None:
         on_file, on_memory = self.followings[which]
         messages = self.log.messages()
-        on_file.look(messages, self.log.places())
+        on_file.look(messages, self.log.places_to_stand())
         on_memory.look(self.in_memory(messages), [self.twins[one.msg_id] for one in messages])
 
     def id_of_line(self, content: bytes) -> str | None:
