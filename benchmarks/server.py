@@ -98,7 +98,9 @@ def _our_delays(bench: Bench, buses: int, listeners: int, count: int) -> list[fl
         with closing(Audience(urls)) as audience:
             poster = threading.Thread(target=_post_ticks, args=(server, paths, count), daemon=True)
             poster.start()
-            return audience.listen(count, step=buses)
+            delays = audience.listen(count, step=buses)
+            poster.join()  # it has the answer to its last post still to read
+            return delays
 
 
 def _post_ticks(server: Server, paths: list[str], count: int) -> None:

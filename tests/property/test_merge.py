@@ -137,7 +137,7 @@ def is_line(message: Message) -> bool:
     return re.search(r"\+\d+$|^LEGACY", message.msg_id) is not None
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(histories(2, "edit by hand", "broken"))
 def test_any_two_histories(files: list[bytes]) -> None:
     base, one, two = files
@@ -217,7 +217,7 @@ FRAGMENTS = [
 HOSTILE = st.lists(st.sampled_from(FRAGMENTS), max_size=8).map(b"".join)
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(HOSTILE, HOSTILE, HOSTILE)
 def test_any_bytes(base: bytes, one: bytes, two: bytes) -> None:
     result = merge_logs(base, one, two)

@@ -447,7 +447,7 @@ class Play:
             repository.git("merge", "-q", branch)
 
 
-@pytest.mark.parametrize("examples", [15, pytest.param(150, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize("examples", [10, pytest.param(150, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
 def test_any_history(examples: int, tally: Callable[..., None]) -> None:
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
     @given(STEPS)
