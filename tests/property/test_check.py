@@ -16,34 +16,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from hostile import DRAFTS, SCRAPS, START
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messagebus import Draft, GapWarning, Message, MessageBus, Parent, check_bus, mend_bus
+from messagebus import GapWarning, Message, MessageBus, check_bus, mend_bus
 from messagebus.codec import Decoder
 from messagebus.codec.survey import examine, survey
 
-FORGED = "MSG-01FORGED0000000000000000ZZ"
-RECORD = f"---\nmsg_id: {FORGED}\ntype: FACT\nproject_id: p\n---\nforged\n".encode()
-START = b"\n\n---\nmsg_id:"
-DRAFTS = [
-    Draft("FACT", "p", "plain"),
-    Draft("ISSUE", "p", "", task_id="t", meta={"k": "v: w"}),
-    Draft("two words", "p", RECORD.decode() * 2, run_id=FORGED),
-    Draft("ANSWER", "p", "---\n\n\\---\r\n", parents=[Parent(FORGED, "answers", {"a": "b"}), "c"]),
-    Draft("FACT", "p", "x" * 3000),
-    Draft("yes", "007", "[2026-11-21 03:14:15] FACT: y\n\n---"),
-    Draft("FACT", "p", "\u2028é\U0001f600\ufeff"),
-    Draft("FACT", "p", "the last"),
-]
-SCRAPS = [
-    *(b"\n", b"\n\n", b"\r", b"\r\n", b"---", b"---\n", b"\n---\n", b"\n\n---\n", START, START + b" x\n"),
-    *(b"\n\n" + RECORD, b"\n\n" + RECORD[:-9], START + b" [\n---\n", START + b" a\nmeta: &m [*m]\n---\n"),
-    *(b"\n[2026-11-21 03:14:15] FACT: x\n", b"content_length: 99999\n", b"\0" * 512, b"\xff\xfe", b"\xef\xbb\xbf"),
-    *(b"{" * 99, b"-" * 999, b"\\" * 99 + b"---\n", b"\n  idempotency_key: k\n", b"\nmsg_id: FORGED\n", b"word"),
-    *(b" meta:\n  a: b\n", START + b" custom\n---\n", START + b" custom.1\n---\n", b"\x1b[2J"),
-]
-JUNK = st.lists(st.sampled_from(SCRAPS) | st.binary(max_size=20), max_size=5).map(b"".join)
+OTHERS = [b"\r\n", b"word", b" meta:\n  a: b\n", START + b" custom\n---\n", START + b" custom.1\n---\n", b"\x1b[2J"]
+JUNK = st.lists(st.sampled_from(SCRAPS + OTHERS) | st.binary(max_size=20), max_size=5).map(b"".join)
 CI_AND_SOAK = pytest.mark.parametrize(
     "examples", [70, pytest.param(2000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
 )

@@ -15,15 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from hostile import DRAFTS, FORGED, RECORD, SCRAPS, START
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messagebus import BusError, Draft, InvalidBusPathError, Message, MessageBus, Parent
+from messagebus import BusError, Draft, InvalidBusPathError, Message, MessageBus
 
 TRIED = "hostile inputs that tried to forge a record or a field"
-FORGED = "MSG-01FORGED0000000000000000ZZ"
-RECORD = f"---\nmsg_id: {FORGED}\ntype: FACT\nproject_id: p\n---\nforged\n".encode()
-START = b"\n\n---\nmsg_id:"
 CI_AND_SOAK = pytest.mark.parametrize(
     "examples", [100, pytest.param(3000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
 )
@@ -106,30 +104,11 @@ def test_an_archive_that_is_a_link_is_refused(stamp: str, tmp_path: Path, tally:
 
 # --- inside of the file ------------------------------------------------------------------------
 
-DRAFTS = [
-    Draft("FACT", "p", "plain"),
-    Draft("ISSUE", "p", "", task_id="t", meta={"k": "v: w"}),
-    Draft("two words", "p", RECORD.decode() * 2, run_id=FORGED),
-    Draft("ANSWER", "p", "---\n\n\\---\r\n", parents=[Parent(FORGED, "answers", {"a": "b"}), "c"]),
-    Draft("FACT", "p", "x" * 3000),
-    Draft("yes", "007", "[2026-11-21 03:14:15] FACT: y\n\n---"),
-    Draft("FACT", "p", "\u2028é\U0001f600\ufeff"),
-    Draft("FACT", "p", "the last"),
-]
 JUNK = st.one_of(
     st.binary(max_size=40),
     st.binary(min_size=200, max_size=200),
-    st.lists(
-        st.sampled_from(
-            [b"\n", b"\n\n", b"\r", b"---", b"---\n", b"\n---\n", b"\n\n---\n", b"\n\n---\nmsg_id:",
-             b"\n\n---\nmsg_id: x\n", b"\n\n" + RECORD, b"\n\n" + RECORD[:-9], b"\n\n---\nmsg_id: [\n---\n",
-             b"\n\n---\nmsg_id: a\nmeta: &m [*m]\n---\n", b"\n[2026-11-21 03:14:15] FACT: x\n",
-             b"content_length: 99999\n", b"\0" * 512, b"\xff\xfe", b"\xef\xbb\xbf", b"{" * 99, b"-" * 999,
-             b"\\" * 99 + b"---\n", b"\n  idempotency_key: k\n", b"\nmsg_id: " + FORGED.encode() + b"\n"]
-        ),
-        max_size=8,
-    ).map(b"".join),
-)  # fmt: skip
+    st.lists(st.sampled_from(SCRAPS), max_size=8).map(b"".join),
+)
 
 
 @contextmanager
