@@ -126,7 +126,17 @@ line is named by its number on standard error, the others go in, and the exit co
 Times are UTC. A message starts in the first column and nothing else does: further lines of a body are
 indented, and control characters are shown (`\\x1b`), not sent. So no body can imitate another message or
 drive the terminal. `(torn)`: the length of the text is not the one that was stored; a crash or an editor
-did that. `--long` adds `<id run re parent>` behind the type. There is colour on a terminal only.
+did that. There is colour on a terminal only.
+
+`--long` adds the other fields after the type, those that a message has:
+
+```
+[2026-11-21 03:14:16] (ANSWER) <MSG-2 run-7 re MSG-1:answers task=t1 link=https://ci.example meta.branch=main> Yes.
+```
+
+These are the id, the run, each parent with its kind after `re`, then `task`, `issue`, each `link` and each `meta` by
+name. A value that holds what separates fields is quoted, so that none imitates another. What a link or a parent
+says besides is in `--json`.
 
 **`read --json`** prints one JSON object a line, in the shape of [SPEC.md](../SPEC.md#12-json); `read --raw`
 the records as they are stored, which together are a bus file again. Both are exact.

@@ -12,6 +12,7 @@ import re
 import stat
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -108,26 +109,38 @@ def reader_gone() -> threading.Event:
 
 
 def text_of(message: Message, *, long: bool = False, colour: bool = False) -> str:
-    """``[2026-11-21 03:14:15] (FACT) body``, further lines indented; ``long`` adds
-    ``<id run re parents>``."""
+    """``[2026-11-21 03:14:15] (FACT) body``, further lines indented; ``long`` adds the other fields."""
     kind = f"({_word(message.type)})"
     stamp = f"[{message.ts:%Y-%m-%d %H:%M:%S}]"
     if colour:
         stamp = f"\x1b[2m{stamp}\x1b[0m"
-        kind = f"\x1b[{_COLOURS.get(message.type, '1')}m{kind}\x1b[0m"
+        kind = f"\x1b[{_COLOURS.get(message.type.upper(), '1')}m{kind}\x1b[0m"
     words = [stamp, kind]
     if message.intact is False:
         words.append("(torn)")
     if long:
-        parents = [f"re {_word(parent.msg_id)}" for parent in message.parents]
-        words.append("<" + " ".join(filter(None, (_word(message.msg_id), _word(message.run_id), *parents))) + ">")
+        words.append(f"<{' '.join(_fields(message))}>")
     body = _INDENT.join(shown(part) for part in message.body.split("\n"))
     return " ".join((*words, body)) if body else " ".join(words)
 
 
-def _word(text: str) -> str:
-    """A field: quoted where it holds what stands between fields, so that none imitates another."""
-    return f'"{shown(text).replace(chr(34), chr(39))}"' if re.search(r'[\s()<>"]|^re$', text) else shown(text)
+def _fields(message: Message) -> Iterator[str]:
+    """``id run re parent:kind task=t issue=i link=url meta.key=value``, as far as there are any."""
+    yield _word(message.msg_id, "=")
+    if message.run_id:
+        yield _word(message.run_id, "=")
+    for parent in message.parents:
+        yield f"re {_word(parent.msg_id, ':=')}" + (f":{_word(parent.kind)}" if parent.kind else "")
+    named = [(name, value) for name, value in (("task", message.task_id), ("issue", message.issue_id)) if value]
+    named += [("link", link.url) for link in message.links]
+    named += [(f"meta.{_word(key, '=')}", value) for key, value in message.meta.items()]
+    yield from (f"{name}={_word(value)}" for name, value in named)
+
+
+def _word(text: str, separators: str = "") -> str:
+    """A field: quoted where it holds what separates it from others, so that none imitates another."""
+    unsafe = re.search(rf'[\s()<>"{separators}]|^re$', text)
+    return f'"{shown(text).replace(chr(34), chr(39))}"' if unsafe else shown(text)
 
 
 def shown(text: str) -> str:

@@ -325,7 +325,7 @@ def test_demo(execute: Execute, tmp_path: Path) -> None:
     assert "    Please answer with the number only." in followed.splitlines()
     bodies = [body.split("\n")[0] for body in re.findall(r"^content_length: \d+\n---\n(.*)$", shown, re.MULTILINE)]
     assert bodies == [line.partition(") ")[2] for line in said]
-    assert len(re.findall(r"\(ANSWER\) <MSG-\w+ builder re MSG-\w+> ", answers)) == 2
+    assert len(re.findall(r"\(ANSWER\) <MSG-\w+ builder re MSG-\w+:answers[^>]*> ", answers)) == 2
     assert "9 messages in all." in answers
     assert "] (FACT) Shipped.\n\nTry next" in listened, "with listen.py"
     assert "\x1b" not in done.stdout

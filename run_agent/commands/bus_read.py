@@ -29,7 +29,7 @@ _Item = tuple[Message, bytes]  # a message, and its record as stored where that 
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Messages of this type only; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a message, exact.")
 @click.option("--raw", is_flag=True, help="The records as they are stored, exact.")
-@click.option("--long", "-l", is_flag=True, help="Show id, run and parents too, so that one can reply.")
+@click.option("--long", "-l", is_flag=True, help="Show id, run, parents and all other fields too.")
 def read(**given: Any) -> int:
     """Show messages, oldest first.
 

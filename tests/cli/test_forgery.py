@@ -224,28 +224,37 @@ def test_nor_does_it_drive_a_terminal(arguments: list[str], terminal: Run, evil_
     tally(TRIED, 1)
 
 
-WORD = r'("[^"]*"|(?!re )[^\s()<>"]+)'
-HEAD = re.compile(rf"\[2026-11-21 03:14:15\] \({WORD}\) (\(torn\) )?<{WORD} {WORD} re {WORD} re {WORD}> ")
+WORD = r'("[^"]*"|(?!re )[^\s()<>"{}]{})'
+POSITIONAL, PARENT, ANY = WORD.format("=", "+"), WORD.format(":=", "+"), WORD.format("", "*")
+HEAD = re.compile(
+    rf"\[2026-11-21 03:14:15\] \({ANY}\) (\(torn\) )?<{POSITIONAL} {POSITIONAL} re {PARENT}:{ANY} re {PARENT} "
+    rf"task={ANY} issue={ANY} link={ANY} meta\.{POSITIONAL}={ANY}> "
+)
 FIELDS = [
     "A) <MSG-FORGED r> forged (B", "r re MSG-FORGED", "re", "(torn)", "> forged", '"', '"> x', "a\tb", "\u3000",
-    "\xa0", EVIL, f"x\n{FORGED}", "<", ")", "two words", "plain",
+    "\xa0", EVIL, f"x\n{FORGED}", "<", ")", "two words", "plain", "task=forged", "a:answers", "=", ":", "meta.a=b",
+    "x re MSG-FORGED:answers task=t link=u",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("evil", FIELDS)
 def test_no_field_shows_as_another(evil: str, read: Run, path: Path, tally: Run) -> None:
     quoted = json.dumps(evil)
+    key = json.dumps(evil[:100])
     path.write_text(
         f"---\nmsg_id: MSG-1\nts: 2026-11-21T03:14:15Z\ntype: {quoted}\nproject_id: p\nrun_id: {quoted}\n"
-        f"parents:\n  - msg_id: {quoted}\n  - msg_id: MSG-0\n---\n{FORGED}\n"
+        f"task_id: {quoted}\nissue_id: {quoted}\nlinks:\n  - url: {quoted}\nmeta:\n  {key}: {quoted}\n"
+        f"parents:\n  - msg_id: {quoted}\n    kind: {quoted}\n  - msg_id: MSG-0\n---\n{FORGED}\n"
     )
     result = read("--long")
     check_shown(result.out, genuine=1)
     head = HEAD.match(result.out)
     assert head, result.out
-    kind, torn, msg_id, run_id, first, second = head.groups()
+    torn, msg_id, second = head[2], head[3], head[7]
     assert (torn, msg_id, second, result.out[head.end() :]) == (None, "MSG-1", "MSG-0", f"{FORGED}\n")
-    assert kind == run_id == first or evil == "re"
+    shown = {word.strip('"') for at, word in enumerate(head.groups(), 1) if at not in (2, 3, 7, 11)}
+    assert len(shown) == 1
+    assert head[11].strip('"') in shown.pop()
     [data] = read("--json").json
     assert (data["type"], data["run_id"], data["parents"]) == (evil, evil, [evil, "MSG-0"])
     tally(TRIED, 1)

@@ -181,9 +181,20 @@ def test_long(read: Run, post: Run) -> None:
     first = post("--body", "a\nb", "--run", "r-1", "--quiet").out.strip()
     second = post("--body", "c", "--parent", f"{first}:answers", "--quiet").out.strip()
     one, rest, two = (line[22:] for line in read("--long").lines)
-    assert (one, two) == (f"(INFO) <{first} r-1> a", f"(INFO) <{second} re {first}> c")
+    assert (one, two) == (f"(INFO) <{first} r-1> a", f"(INFO) <{second} re {first}:answers> c")
     assert rest == ""
     assert read("-l").lines[1] == "    b"
+
+
+def test_long_shows_every_field(read: Run, post: Run) -> None:
+    fields = ["--task", "t-1", "--run", "r-1", "--issue-id", "MSG-I", "--parent", "MSG-P", "--parent", "MSG-Q:answers"]
+    fields += ["--link", "https://ci.example/?run=42", "--meta", "branch=a=b", "--meta", "from=two words"]
+    msg_id = post("--body", "a", *fields, "--meta", "empty=", "--quiet").out.strip()
+    [line] = read("--long").lines
+    assert line[22:] == (
+        f"(INFO) <{msg_id} r-1 re MSG-P re MSG-Q:answers task=t-1 issue=MSG-I link=https://ci.example/?run=42 "
+        'meta.branch=a=b meta.from="two words" meta.empty=> a'
+    )
 
 
 def test_no_body_imitates_a_message(read: Run, post: Run) -> None:
