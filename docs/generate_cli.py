@@ -16,11 +16,13 @@ from run_agent.cli import run_agent
 
 PAGE = Path(__file__).with_name("cli.md")
 COLUMNS = 100  # whatever the terminal has
+MARK = "<!-- tried by tests/docs/test_help.py -->"
 
 TEMPLATE = """\
 <!-- Written by docs/generate_cli.py (`make docs`): change it there, or in the help of the verb. -->
 # The program
 
+<!-- not executed: the verbs; the reference below is tried -->
 ```
 run-agent bus post        store a message
 run-agent bus read        show messages, and follow
@@ -46,6 +48,7 @@ nothing else does. `--task` without `--project` takes the project from `JRUN_PRO
 
 The tree under the root:
 
+<!-- not executed: where the files are -->
 ```
 <root>/<project>/PROJECT-MESSAGE-BUS.md
 <root>/<project>/<task>/TASK-MESSAGE-BUS.md
@@ -117,6 +120,7 @@ line is named by its number on standard error, the others go in, and the exit co
 
 **`read`** prints text:
 
+<!-- tried by tests/docs/test_help.py -->
 ```
 [2026-11-21 03:14:15] (FACT) The build is green
     again now.
@@ -147,13 +151,15 @@ has no events it looks twice a second. It ends on Ctrl-C (130), or when its pipe
 
 ## Completion
 
-```
+<!-- executed -->
+```sh
+mkdir -p ~/.local/share/bash-completion/completions ~/.zfunc ~/.config/fish/completions
 run-agent completion bash > ~/.local/share/bash-completion/completions/run-agent
 run-agent completion zsh > ~/.zfunc/_run-agent       # with fpath+=~/.zfunc before compinit in ~/.zshrc
 run-agent completion fish > ~/.config/fish/completions/run-agent.fish
 ```
 
-Make the directory first if there is none; shells started from then on complete. Bash needs the package
+Shells started from then on complete. Bash needs the package
 bash-completion; without it, put `eval "$(run-agent completion bash)"` into `~/.bashrc`.
 
 ## Reference
@@ -179,7 +185,7 @@ def main(arguments: list[str]) -> int:
 
 def page() -> str:
     """What docs/cli.md should be."""
-    reference = "\n\n".join(f"### {path}\n\n```\n{text}\n```" for path, text in helps(run_agent, "run-agent"))
+    reference = "\n\n".join(f"### {path}\n\n{MARK}\n```\n{text}\n```" for path, text in helps(run_agent, "run-agent"))
     return TEMPLATE.format(reference=reference)
 
 

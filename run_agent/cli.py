@@ -8,6 +8,7 @@ Exit codes (also in docs/cli.md): 0 done; 1 ran, and the answer is no; 2 usage; 
 from __future__ import annotations
 
 import errno
+import os
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
@@ -86,6 +87,14 @@ class VerbGroup(click.Group):
         return command
 
 
+def _print_docs(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        package = os.path.dirname(__file__)
+        installed = os.path.join(package, "manual")  # in a wheel; a checkout has its pages at the top
+        output.line(installed if os.path.isdir(installed) else os.path.dirname(package))
+        ctx.exit()
+
+
 def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         from importlib.metadata import version
@@ -108,7 +117,15 @@ run_agent = VerbGroup(
             expose_value=False,
             callback=_print_version,
             help="Show the version and exit.",
-        )
+        ),
+        click.Option(
+            ["--docs"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_docs,
+            help="Show where the manual and the examples are, and exit.",
+        ),
     ],
 )
 

@@ -9,14 +9,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from manual import HOME, blocks
 from markdown_it import MarkdownIt
 
 from messagebus import Draft, Message, MessageBus, Parent
 
-HOME = Path(__file__).parents[1]
-PAGE = (HOME / "docs/editing.md").read_text()
-EXECUTED = re.compile(r"^<!-- executed by tests/test_editing\.py -->\n```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-BLOCKS = dict(EXECUTED.findall(PAGE))
+TRIED = [block for block in blocks(HOME / "docs/editing.md") if "test_editing" in block.mark]
+BLOCKS = {block.language: block.text for block in TRIED if block.language}
+[LINE] = {block.text for block in (*TRIED, *blocks(HOME / "README.md")) if block.text.startswith("[")}
+[RECORD] = (block.text for block in TRIED if "msg_id" in block.text and not block.language)
 find = runpy.run_path(str(HOME / "tests/system/editors.py"))["find"]
 
 
@@ -49,7 +50,7 @@ def run(*command: object) -> str:
 
 
 def test_the_record_by_hand(path: Path, posted: list[Message]) -> None:
-    path.write_text(path.read_text() + BLOCKS[""])
+    path.write_text(path.read_text() + RECORD)
     with MessageBus(path) as bus:
         after = bus.append_message(Draft("FACT", "demo", "after"))
         [*before, by_hand, last] = bus.read_messages()
@@ -61,8 +62,7 @@ def test_the_record_by_hand(path: Path, posted: list[Message]) -> None:
 
 
 def test_the_line_by_hand(path: Path, posted: list[Message]) -> None:
-    [line] = re.findall(r"^    (\[.*)$", PAGE, re.MULTILINE)
-    path.write_text(path.read_text() + line + "\n")
+    path.write_text(path.read_text() + LINE)
     [*before, by_hand] = MessageBus(path).read_messages()
     assert before == posted
     assert (by_hand.type, by_hand.body) == ("DECISION", "We release on Monday.")

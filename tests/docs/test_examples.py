@@ -1,11 +1,8 @@
-"""What the documents say, executed; and the examples."""
+"""Every example, as people run it."""
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import importlib.util
-import json
 import os
 import re
 import runpy
@@ -14,284 +11,22 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
-import click
 import httpx
 import pytest
 
-from messagebus import Draft, Link, Message, MessageBus, Parent
-from messagebus.findings import CODES
-from run_agent import cli, context
+from messagebus import Draft, Message, MessageBus, Parent
 
-HOME = Path(__file__).parents[1]
-EXAMPLES = HOME / "examples"
-SPEC = (HOME / "SPEC.md").read_text()
-CLI = HOME / "docs/cli.md"
-PAGES = [
-    page
-    for page in sorted(HOME.rglob("*.md"))
-    if not any(part.startswith(".") or part == "data" for part in page.relative_to(HOME).parts)
-]
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SECONDS = 60.0  # the longest that an example may take; they take one or two
 Execute = Callable[..., subprocess.CompletedProcess[str]]
 LINE = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] (\(.*)")
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """That of somebody who has just installed the program."""
-    programs = Path(sys.executable).parent
-    known_to_git = {f"GIT_{who}_{what}": "Ann" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    place = {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(tmp_path / "home")}
-    return {**place, **known_to_git, "LC_ALL": "C.UTF-8", "GIT_CONFIG_SYSTEM": os.devnull}
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    directory = tmp_path / "here"
-    directory.mkdir()
-    return directory
-
-
-@pytest.fixture
-def execute(environment: dict[str, str], here: Path) -> Execute:
-    """Run a command in an empty directory, without a terminal; it must end with this code."""
-
-    def run(*command: object, code: int = 0, cwd: Path = here, **more: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [str(word) for word in command],
-            cwd=cwd,
-            env=environment | more,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        assert done.returncode == code, done.stderr
-        return done
-
-    return run
-
-
 def read(path: Path) -> list[Message]:
     with MessageBus(path) as bus:
         return bus.read_messages()
-
-
-# --- blocks ----------------------------------------------------------------------------------
-
-
-class Block(NamedTuple):
-    page: str
-    line: int
-    language: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page}:{self.line}"
-
-
-EXECUTED = re.compile(
-    r"^<!-- executed by tests/test_docs\.py -->\n```(sh|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE
-)
-
-
-def blocks() -> Iterator[Block]:
-    for name in ("README.md", "docs/library.md", "docs/git.md"):
-        text = (HOME / name).read_text()
-        for match in EXECUTED.finditer(text):
-            yield Block(name, text[: match.start()].count("\n") + 1, match[1], match[2])
-        assert text.count("<!-- executed by") == len(EXECUTED.findall(text)), name
-
-
-BLOCKS = list(blocks())
-
-
-def test_the_readme_is_executed() -> None:
-    assert [block.language for block in BLOCKS if block.page == "README.md"] == ["sh", "python"]
-
-
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "sh"], ids=str)
-def test_shell(block: Block, execute: Execute) -> None:
-    done = execute("sh", "-c", "set -eu\n" + block.text)
-    assert done.stderr == ""
-    assert done.stdout
-
-
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)
-def test_python(block: Block, execute: Execute) -> None:
-    """It prints what the comments behind its prints say."""
-    done = execute(sys.executable, "-W", "error", "-c", block.text)
-    assert done.stderr == ""
-    assert done.stdout.splitlines() == re.findall(r"print\(.*\) +# (.*)", block.text)
-
-
-def test_what_the_readme_posts_is_there(execute: Execute, here: Path) -> None:
-    [block] = [block for block in BLOCKS if (block.page, block.language) == ("README.md", "sh")]
-    execute("sh", "-c", "set -eu\n" + block.text)
-    question, answer, fact = read(here / "runs/demo/task-1/TASK-MESSAGE-BUS.md")
-    assert (question.type, answer.type, fact.type) == ("QUESTION", "ANSWER", "FACT")
-    assert answer.parents == (Parent(question.msg_id, "answers"),)
-    assert {(message.project_id, message.task_id) for message in (question, answer, fact)} == {("demo", "task-1")}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(HOME)))
-def test_python_and_json_on_a_page_are_that(page: Path) -> None:
-    for language, text in re.findall(r"^```(python|json)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
-        ast.parse(text) if language == "python" else json.loads(text)
-
-
-# --- SPEC ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def worked_example(here: Path) -> list[Message]:
-    match = re.search(r"^<!-- worked example: a test parses it -->\n```\n(.*?)^```$", SPEC, re.DOTALL | re.MULTILINE)
-    assert match
-    (here / "BUS.md").write_text(match[1])
-    return read(here / "BUS.md")
-
-
-def test_the_worked_example(worked_example: list[Message]) -> None:
-    first, second = "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA", "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZB"
-    assert worked_example == [
-        Message(
-            first,
-            datetime(2026, 11, 21, 3, 14, 15, 926535, UTC),
-            "QUESTION",
-            "demo",
-            "task-1",
-            "run-7",
-            body="Is the build green?\n\nNB",
-            intact=True,
-        ),
-        Message(
-            second,
-            datetime(2026, 11, 21, 3, 14, 16, 100000, UTC),
-            "ANSWER",
-            "demo",
-            "task-1",
-            "007",
-            parents=(Parent(first, "answers"),),
-            links=(Link("https://ci.example/42", "the run"),),
-            meta={"branch": "main"},
-            body="It is. A rule looks like\n---\n:)",
-            intact=True,
-        ),
-    ]
-
-
-def test_the_json_example_is_its_second_record(worked_example: list[Message]) -> None:
-    match = re.search(r"^```json\n(.*?)^```$", SPEC, re.DOTALL | re.MULTILINE)
-    assert match
-    assert json.loads(match[1]) == worked_example[1].to_json()
-    assert list(json.loads(match[1])) == list(worked_example[1].to_json())
-
-
-def test_the_first_page_shows_a_record(here: Path) -> None:
-    match = re.search(r"^```\n(---\nmsg_id: .*?)^```$", (HOME / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    assert match
-    (here / "BUS.md").write_text(match[1])
-    [message] = read(here / "BUS.md")
-    assert (message.body, message.intact) == ("The build is green\nagain now.", True)
-
-
-# --- links -----------------------------------------------------------------------------------
-
-
-def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
-    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(HOME)))
-def test_links_lead_somewhere(page: Path) -> None:
-    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if re.match(r"[a-z]+:", target):
-            continue
-        name, _, anchor = target.partition("#")
-        found = page.parent / name if name else page
-        assert found.exists(), f"{page} links to {target}"
-        if anchor:
-            assert anchor in anchors(found), f"{page} links to {target}"
-
-
-# --- docs/cli.md -----------------------------------------------------------------------------
-
-
-def test_the_reference_is_generated(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = importlib.util.spec_from_file_location("generate_cli", HOME / "docs/generate_cli.py")
-    assert spec
-    assert spec.loader
-    generator = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generator)
-    monkeypatch.setenv("COLUMNS", "40")
-    assert CLI.read_text() == generator.page(), "run make docs"
-
-
-def test_the_generator_checks(execute: Execute, here: Path) -> None:
-    shutil.copy(HOME / "docs/generate_cli.py", here)
-    assert "make docs" in execute(sys.executable, "generate_cli.py", "--check", code=1).stderr
-    assert not (here / "cli.md").exists()
-    execute(sys.executable, "generate_cli.py", COLUMNS="30")
-    execute(sys.executable, "generate_cli.py", "--check")
-    with (here / "cli.md").open("a") as page:
-        page.write("by hand\n")
-    execute(sys.executable, "generate_cli.py", "--check", code=1)
-
-
-def commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
-    for verb in group.list_commands(click.Context(group)):
-        command = group.get_command(click.Context(group), verb)
-        assert command
-        yield f"{name} {verb}", command
-        if isinstance(command, click.Group):
-            yield from commands(command, f"{name} {verb}")
-
-
-@pytest.mark.parametrize(("name", "command"), list(commands(cli.run_agent, "run-agent")))
-def test_every_command_is_documented(name: str, command: click.Command) -> None:
-    _, found, text = CLI.read_text().partition(f"\n### {name}\n")
-    assert found, f"{name} is not in docs/cli.md: run make docs"
-    section = text.partition("\n### ")[0]
-    for parameter in command.params:
-        for option in (*parameter.opts, *parameter.secondary_opts):
-            assert not option.startswith("-") or option in section, option
-
-
-def test_every_exit_code_is_documented() -> None:
-    table = {int(code) for code in re.findall(r"^\| (\d+) \|", CLI.read_text(), re.MULTILINE)}
-    assert table == {0, 1, 2, 7, 70, 130} | {code for _, code in cli.EXIT_CODES}
-
-
-def test_every_variable_is_documented() -> None:
-    tree = ast.parse(Path(context.__file__).read_text())
-    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    variables = {text for text in texts if re.fullmatch(r"[A-Z][A-Z_]{3,}", text)}
-    assert {"MESSAGE_BUS", "JRUN_ID"} <= variables
-    for variable in variables:
-        assert f"`{variable}`" in CLI.read_text() or f"`{variable}=" in CLI.read_text(), variable
-
-
-def test_every_promise_has_its_tests() -> None:
-    page = (HOME / "docs/guarantees.md").read_text()
-    promised = re.findall(r"^(\d+)\. ", SPEC[SPEC.index("## 15.") :], re.MULTILINE)
-    assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == promised
-    files = {path.name: path.read_text() for path in (HOME / "tests").rglob("test_*.py")}
-    for row in re.findall(r"^\| \d+ \|.*", page, re.MULTILINE):
-        assert set(re.findall(r"test_\w+\.py", row)) <= files.keys()
-        for name in re.findall(r"`(test_\w+)`", row):
-            assert any(f"def {name}(" in text for text in files.values()), name
-
-
-# --- examples --------------------------------------------------------------------------------
 
 
 def test_no_example_is_untested() -> None:
@@ -458,10 +193,6 @@ def test_what_is_run_by_its_name_is_executable(name: str) -> None:
     assert os.access(EXAMPLES / name, os.X_OK)
 
 
-def test_the_performance_page_has_its_table() -> None:
-    assert "append, 1 writer" in (HOME / "docs/performance.md").read_text()
-
-
 def test_agent_loop(environment: dict[str, str], here: Path) -> None:
     def ask(bus: MessageBus, text: str) -> Message:
         question = bus.append_message(Draft("QUESTION", "p", text, task_id="t"))
@@ -527,9 +258,3 @@ def test_fast_post_of_a_message_that_is_refused(execute: Execute, here: Path) ->
     [message] = read(here / "BUS.md")
     assert done.stdout.splitlines() == ["refused", message.msg_id]
     assert "line 1: type is empty" in done.stderr
-
-
-def test_each_code_of_a_check_is_explained_and_no_other() -> None:
-    rows = re.findall(r"^\| (BUS\d+) \|", (HOME / "docs/checks.md").read_text(), re.MULTILINE)
-    assert rows == list(CODES.values())
-    assert len({*rows}) == len(rows)
