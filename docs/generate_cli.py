@@ -134,6 +134,7 @@ did that. There is colour on a terminal only.
 
 `--long` adds the other fields after the type, those that a message has:
 
+<!-- tried by tests/docs/test_help.py -->
 ```
 [2026-11-21 03:14:16] (ANSWER) <MSG-2 run-7 re MSG-1:answers task=t1 link=https://ci.example meta.branch=main> Yes.
 ```

@@ -19,7 +19,7 @@ Execute = Callable[..., CompletedProcess[str]]
 TASK = Path("runs/demo/t1")
 BUS = "TASK-MESSAGE-BUS.md"
 [RECORDS] = (block.text for block in blocks(HOME / "SPEC.md") if "---\nmsg_id" in block.text)
-[SHOWN] = (block.text for block in blocks(HOME / "docs/cli.md") if block.text.startswith("["))
+SHOWN, LONG = (block.text for block in blocks(HOME / "docs/cli.md") if block.text.startswith("["))
 FOREVER = re.compile(r"--follow|run-agent serve|^curl -N")
 
 
@@ -77,10 +77,11 @@ def test_the_examples_of_a_verb_work(verb: str, prepared: Path, here: Path, exec
 @pytest.mark.parametrize("verb", VERBS)
 def test_an_example_that_never_ends_takes_options_that_there_are(verb: str) -> None:
     """It is not run."""
+    parent = click.Context(cli.run_agent, **cli.run_agent.context_settings)
     for example in filter(FOREVER.search, examples(verb)):
         _, found, options = example.partition(f"run-agent {verb}")
         if found:
-            VERBS[verb].make_context(verb, shlex.split(options)).close()
+            VERBS[verb].make_context(verb, shlex.split(options), parent).close()
 
 
 def test_what_read_prints_is_what_the_page_shows(here: Path, execute: Execute) -> None:
@@ -94,3 +95,12 @@ def test_what_read_prints_is_what_the_page_shows(here: Path, execute: Execute) -
     (here / "MESSAGE-BUS.md").write_text("\n".join(records))
     printed = execute("run-agent", "bus", "read").stdout
     assert printed == SHOWN + "[2026-11-21 03:14:17] (FACT) the last\n"
+
+
+def test_what_read_long_prints_is_what_the_page_shows(here: Path, execute: Execute) -> None:
+    header = (
+        "msg_id: MSG-2\nts: 2026-11-21T03:14:16Z\ntype: ANSWER\nproject_id: demo\ntask_id: t1\nrun_id: run-7\n"
+        "parents:\n  - msg_id: MSG-1\n    kind: answers\nlinks:\n  - url: https://ci.example\nmeta:\n  branch: main\n"
+    )
+    (here / "MESSAGE-BUS.md").write_text(f"---\n{header}---\nYes.\n")
+    assert execute("run-agent", "bus", "read", "--long").stdout == LONG
