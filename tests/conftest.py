@@ -1,11 +1,14 @@
-"""The tally: what tests tried against the promises of SPEC.md, counted in one table at the end."""
+"""What all tests share: patches, an end of all threads, and the tally of what was tried."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from patched import Patched
+from patience import SECONDS
 
 from messagebus.files import append
 
@@ -13,9 +16,25 @@ _COLUMNS = ("tried", "lost", "repeated", "forged")
 
 
 @pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """What one test patches or counts is touched by no thread of another: all have ended by then."""
+    before = {*threading.enumerate()}
+    yield
+    for thread in {*threading.enumerate()} - before:
+        thread.join(SECONDS)
+        assert not thread.is_alive(), f"{thread.name} goes on after its test"
+
+
+@pytest.fixture(autouse=True)
 def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests leave thousands of files as a crash does, just before the next append: none is an editor."""
     monkeypatch.setattr(append, "_REST", 0.0)
+
+
+@pytest.fixture
+def patched() -> type[Patched]:
+    """A stand-in for a module, for one of its users: see ``patched.py``."""
+    return Patched
 
 
 @pytest.fixture

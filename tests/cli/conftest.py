@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from patience import SECONDS
 
 from messagebus import Draft, Message, MessageBus
 from run_agent.cli import main
 
 PROGRAM = Path(sys.executable).with_name("run-agent")
-SECONDS = 30.0  # the longest that a test waits for something that should come soon
 OURS = ("MESSAGE_BUS", "RUN_FOLDER", "TASK_FOLDER", "NO_COLOR", "VISUAL", "EDITOR", "PYTHONUNBUFFERED")
 
 # Gives the program a controlling terminal: its own standard input.

@@ -6,12 +6,15 @@ import io
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from messagebus import mend
+from messagebus.files import segments
 from run_agent.commands import bus_check
 
 Run = Callable[..., Any]
@@ -204,21 +207,21 @@ def test_somebody_holds_the_lock(check: Run, torn: str, held_lock: Path, monkeyp
     assert torn
 
 
-def test_without_permission(check: Run, torn: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_permission(check: Run, torn: str, path: Path, monkeypatch: pytest.MonkeyPatch, patched: Any) -> None:
     """As on a disk that is mounted read-only: it is looked over, and an attempt to mend it says why not."""
-    before, really = path.read_bytes(), os.open
+    before = path.read_bytes()
 
     def refusing(file: str, flags: int, *more: Any, **named: Any) -> int:
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             raise OSError(30, "Read-only file system", file)
-        return really(file, flags, *more, **named)
+        return os.open(file, flags, *more, **named)
 
-    monkeypatch.setattr(os, "open", refusing)
+    for module in (mend, segments):
+        monkeypatch.setattr(module, "os", patched(os, open=refusing))
     assert check().code == 1
     result = check("--fix")
     assert result.code not in (0, 1)
     assert "Read-only file system" in result.err
-    monkeypatch.setattr(os, "open", really)
     assert path.read_bytes() == before
     assert torn
 
@@ -245,11 +248,13 @@ class Clock:
 
 @pytest.mark.parametrize("is_terminal", [True, False])
 @pytest.mark.usefixtures("torn")
-def test_progress_is_for_a_terminal(check: Run, is_terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_for_a_terminal(
+    check: Run, is_terminal: bool, monkeypatch: pytest.MonkeyPatch, patched: Any
+) -> None:
     said = io.StringIO()
     said.isatty = lambda: is_terminal  # type: ignore[method-assign]
     monkeypatch.setattr(sys, "stderr", said)
-    monkeypatch.setattr(bus_check.time, "monotonic", Clock())
+    monkeypatch.setattr(bus_check, "time", patched(time, monotonic=Clock()))
     assert check().code == 1
     assert bool(said.getvalue()) == is_terminal
     if is_terminal:

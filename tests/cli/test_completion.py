@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import SECONDS
 
 Run = Callable[..., Any]
 SHELLS = ["bash", "zsh", "fish"]
@@ -21,7 +22,7 @@ def test_the_script(shell: str, run: Run, tmp_path: Path) -> None:
     assert f"_RUN_AGENT_COMPLETE={shell}_complete" in result.out
     if found := shutil.which(shell):
         (tmp_path / "script").write_bytes(result.raw)
-        subprocess.run([found, "-n", tmp_path / "script"], check=True, timeout=30)
+        subprocess.run([found, "-n", tmp_path / "script"], check=True, timeout=SECONDS)
 
 
 @pytest.mark.parametrize("arguments", [[], ["tcsh"]])
@@ -75,5 +76,5 @@ def test_in_bash_itself(run: Run, tmp_path: Path) -> None:
         echo "${{COMPREPLY[@]}}"
     """
     path = f"{Path(__import__('sys').executable).parent}:/usr/bin:/bin"
-    done = subprocess.run(["bash", "-c", asked], capture_output=True, timeout=30, check=True, env={"PATH": path})
+    done = subprocess.run(["bash", "-c", asked], capture_output=True, timeout=SECONDS, check=True, env={"PATH": path})
     assert (done.stdout, done.stderr) == (b"--json\n", b"")

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import pytest
+from patience import SECONDS
 
 from messagebus import MessageBus
 from messagebus.files import append, segments
@@ -119,7 +120,7 @@ def shell(path: Path) -> Run:
 
     def call(line: str) -> subprocess.CompletedProcess[bytes]:
         environment = {**os.environ, "run": str(Path(sys.executable).with_name("run-agent")), "bus": str(path)}
-        done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=30, check=False, env=environment)
+        done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=SECONDS, check=False, env=environment)
         assert b"Traceback" not in done.stderr
         assert b"Exception ignored" not in done.stderr
         return done
@@ -260,19 +261,17 @@ def test_130_while_lines_are_awaited(start: Run, path: Path) -> None:
     assert (code, err.strip()) == (130, "")
 
 
-def test_no_permission(read: Run, refused: Run, fill: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    system_open = os.open
-
+def test_no_permission(
+    read: Run, refused: Run, fill: Run, path: Path, monkeypatch: pytest.MonkeyPatch, patched: Any
+) -> None:
     def closed(name: Any, *args: Any, **options: Any) -> int:
         if name == str(path):
             raise PermissionError(13, "Permission denied", name)
-        return system_open(name, *args, **options)
+        return os.open(name, *args, **options)
 
     fill("x")
-    with monkeypatch.context() as patch:
-        patch.setattr(segments.os, "open", closed)
-        result = read()
-    refused(result, 6, f"{path}: Permission denied")
+    monkeypatch.setattr(segments, "os", patched(os, open=closed))
+    refused(read(), 6, f"{path}: Permission denied")
 
 
 # --- help, version, imports --------------------------------------------------------------------
@@ -324,7 +323,7 @@ def test_version(run: Run) -> None:
 
 def test_as_a_module() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "run_agent", "bus", "read"], capture_output=True, timeout=30, check=False
+        [sys.executable, "-m", "run_agent", "bus", "read"], capture_output=True, timeout=SECONDS, check=False
     )
     assert done.returncode == 3
 
@@ -348,7 +347,7 @@ def test_what_is_imported(arguments: list[str], fill: Run, place: Path) -> None:
     fill("x")
     (place / "MESSAGE-BUS.md").touch()
     command = [sys.executable, "-c", WHAT_IS_IMPORTED, *arguments]
-    done = subprocess.run(command, capture_output=True, timeout=30, check=True, text=True)
+    done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=True, text=True)
     imported = set(done.stderr.splitlines()[-1].split())
     assert imported.isdisjoint({"watchdog", "yaml"})
     if "post" not in arguments:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from messagebus import Message, merge_logs
+from run_agent.commands import bus_merge
 
 Run = Callable[..., Any]
 
@@ -74,12 +75,14 @@ def test_ours_may_be_no_link(merge: Run, sides: list[Path], refused: Run, place:
     assert (place / "link.md").is_symlink()
 
 
-def test_a_write_that_fails(merge: Run, sides: list[Path], refused: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails(
+    merge: Run, sides: list[Path], refused: Run, monkeypatch: pytest.MonkeyPatch, patched: Any
+) -> None:
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     before = sides[1].read_bytes()
-    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(bus_merge, "os", patched(os, replace=fail))
     refused(merge(*sides), 6, "No space left", "nothing was merged")
     assert sides[1].read_bytes() == before
     assert sorted(sides[1].parent.iterdir()) == sorted(sides), "and no half file beside"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import SECONDS
 
 from messagebus import Link, Message, MessageBus, Parent
 from run_agent.commands import bus_post
@@ -122,7 +123,7 @@ def test_with_a_body_a_pipe_keeps_its_contents(path: Path, place: Path) -> None:
             stdin=source,
             stdout=subprocess.DEVNULL,
             check=True,
-            timeout=30,
+            timeout=SECONDS,
         )
     assert (place / "rest").read_bytes() == b"for somebody else"
 
@@ -131,7 +132,7 @@ def test_a_redirected_file(path: Path, place: Path, messages: Run) -> None:
     (place / "text").write_text("from a file\n")
     with (place / "text").open() as source:
         command = [PROGRAM, "bus", "post", "--bus", path, "--project", "p"]
-        assert subprocess.run(command, stdin=source, capture_output=True, check=True, timeout=30)
+        assert subprocess.run(command, stdin=source, capture_output=True, check=True, timeout=SECONDS)
     assert messages()[0].body == "from a file"
 
 
@@ -227,7 +228,7 @@ sys.exit(main(sys.argv[1:]))
 def test_rotation_that_fails_is_said_in_a_sentence(fill: Run, messages: Run, path: Path) -> None:
     fill("a")
     command = ["bus", "post", "--bus", str(path), "--project", "p", "--body", "b", "--rotate-bytes", "1"]
-    done = subprocess.run([sys.executable, "-c", NO_RENAME, *command], capture_output=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", NO_RENAME, *command], capture_output=True, check=True, timeout=SECONDS)
     assert len(messages()) == 2
     assert b"could not rotate" in done.stderr
     assert done.stderr.count(b"\n") == 1
@@ -252,7 +253,7 @@ def test_fsync(post: Run, messages: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_held_lock(post: Run, refused: Run, held_lock: Path) -> None:
     started = time.monotonic()
     result = post("--body", "x", "--lock-timeout", "0.3")
-    assert 0.3 <= time.monotonic() - started < 10
+    assert 0.3 <= time.monotonic() - started < SECONDS
     refused(result, 5, f"could not lock {held_lock}", "1 attempt,")  # so that these seconds are all
     assert held_lock.read_bytes() == b""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import SECONDS
 
 from messagebus import Draft, Message, MessageBus
 from messagebus.files import watch
@@ -459,7 +460,7 @@ def test_it_polls_where_there_are_no_file_events(read: Run, fill: Run, monkeypat
             raise KeyboardInterrupt
 
     def posting() -> None:
-        shown.wait(30)
+        shown.wait(SECONDS)
         fill("last")
 
     monkeypatch.setattr(bus_read._Reading, "_show", showing)
@@ -509,6 +510,6 @@ def test_into_head(fill: Run, path: Path) -> None:
     fill(*["x" * 1000] * 500)
     program = Path(sys.executable).with_name("run-agent")
     command = f"{program} bus read --bus {path} --tail 0 --follow | head -n 1; echo ${{PIPESTATUS[*]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=30, check=True, text=True)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=SECONDS, check=True, text=True)
     assert done.stdout.splitlines()[1] == "0 0"
     assert done.stderr == ""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 
 import pytest
+from patience import SECONDS
 
 from messagebus import Draft, InvalidMessageError, Link, Message, MessageBus, Parent, SinceIDNotFoundError
 
@@ -296,7 +297,7 @@ def test_follow_ends_when_stopped(bus: MessageBus) -> None:
         assert collect(follower, 2) == posted
         follower.close()
         stop.set()
-        assert everything.result(30) in (posted, posted[:1], [])
+        assert everything.result(SECONDS) in (posted, posted[:1], [])
 
 
 def test_follow_with_stop_set_gives_nothing(bus: MessageBus) -> None:
@@ -321,7 +322,7 @@ def test_poll_for_new_waits_for_the_next(bus: MessageBus) -> None:
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(bus.poll_for_new, first.msg_id)
         (second,) = post(bus, 1)
-        assert waiting.result(30) == [second]
+        assert waiting.result(SECONDS) == [second]
     assert bus.poll_for_new(None) == [first, second]
     assert bus.poll_for_new(first.msg_id, timeout=0) == [second]
 

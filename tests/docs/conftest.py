@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from patience import SECONDS
 
-SECONDS = 60.0  # the longest that anything shown may take; most take one or two
 Execute = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from manual import HOME, blocks
 from markdown_it import MarkdownIt
+from patience import SECONDS
 
 from messagebus import Draft, Message, MessageBus, Parent
 
@@ -44,7 +45,7 @@ def starts(path: Path, posted: list[Message]) -> list[int]:
 
 
 def run(*command: object) -> str:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

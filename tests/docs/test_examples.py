@@ -15,11 +15,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from patience import SECONDS
 
 from messagebus import Draft, Message, MessageBus, Parent
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SECONDS = 60.0  # the longest that an example may take; they take one or two
 Execute = Callable[..., subprocess.CompletedProcess[str]]
 LINE = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] (\(.*)")
 

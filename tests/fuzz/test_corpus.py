@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from patience import SECONDS
 
 HERE = Path(__file__).parent
 CORPUS = sorted(path.name for path in (HERE / "corpus").iterdir())
@@ -61,4 +62,4 @@ assert bus.get_message(message.msg_id) == message
 def test_a_store_in_memory_after_an_append_to_a_file(tmp_path: Path) -> None:
     """Names are imported when first used, in whatever order that is; the fuzzer came upon this one."""
     command = [sys.executable, "-c", IN_MEMORY_AFTER_A_FILE, str(tmp_path / "BUS.md")]
-    subprocess.run(command, cwd=HERE.parents[1], check=True, timeout=60)
+    subprocess.run(command, cwd=HERE.parents[1], check=True, timeout=SECONDS)

@@ -18,13 +18,13 @@ from typing import Any
 
 import httpx
 import pytest
+from patience import SECONDS
 
 from messagebus import Draft, MessageBus
 
 HOME = Path(__file__).parents[2]
 PAGE = HOME / "run_agent/page"
 PACKAGES = Path(sys.prefix) / "page/node_modules"  # where `make` puts what package.json names
-SECONDS = 20.0  # the longest that a test waits for something that should come soon
 IS_REQUIRED = os.environ.get("REQUIRE_BROWSER") == "1"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 

@@ -20,12 +20,12 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import model  # loaded by test_model.py: tests are no package
+from patience import SECONDS
 
 from messagebus import Draft, GapWarning, MemoryBackend, Message, MessageBus, Parent
 
 CLOCK = model.Clock()
 ROTATE_AT = {"first": 0, "second": 0, "rotating": 1500, "always rotating": 1, "new": 0}  # of each writer, bytes
-SECONDS = 30.0  # the longest that a follower may take for one look
 
 
 class Say(NamedTuple):

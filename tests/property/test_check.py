@@ -14,15 +14,17 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hostile import DRAFTS, SCRAPS, START
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messagebus import GapWarning, Message, MessageBus, check_bus, mend_bus
+from messagebus import GapWarning, Message, MessageBus, check_bus, mend, mend_bus
 from messagebus.codec import Decoder
 from messagebus.codec.survey import examine, survey
+from messagebus.files import segments
 
 OTHERS = [b"\r\n", b"word", b" meta:\n  a: b\n", START + b" custom\n---\n", START + b" custom.1\n---\n", b"\x1b[2J"]
 JUNK = st.lists(st.sampled_from(SCRAPS + OTHERS) | st.binary(max_size=20), max_size=5).map(b"".join)
@@ -117,10 +119,11 @@ def words(*texts: bytes) -> set[bytes]:
 
 @CI_AND_SOAK
 def test_what_is_damaged_is_mended_and_nothing_is_lost(
-    examples: int, tally: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    examples: int, tally: Callable[..., None], monkeypatch: pytest.MonkeyPatch, patched: Any
 ) -> None:
     tried = 0
-    monkeypatch.setattr(os, "fsync", lambda _fd: None)  # no power is lost here, and flushing takes most of the time
+    for module in (mend, segments):  # no power is lost here, and flushing takes most of the time
+        monkeypatch.setattr(module, "os", patched(os, fsync=lambda _fd: None))
 
     @settings(max_examples=examples, deadline=None)
     @given(st.data())

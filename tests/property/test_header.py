@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from patience import SECONDS
 from ruamel.yaml import YAML
 
 import messagebus
@@ -207,6 +208,6 @@ def test_deep_nesting_is_refused_and_never_fatal(opened: str) -> None:
     )
     result = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=Path(messagebus.__file__).parents[1], capture_output=True, text=True, timeout=60, check=False,
+        cwd=Path(messagebus.__file__).parents[1], capture_output=True, text=True, timeout=SECONDS, check=False,
     )  # fmt: skip
     assert (result.returncode, result.stdout) == (0, "alive\n"), result.stderr[:300]

@@ -23,11 +23,12 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn.server
+from patience import SECONDS
 
 from messagebus import Draft, MessageBus
 from run_agent.server import create_app, running
 
-SECONDS = 30.0  # the longest that a test waits for something that should come soon
 HOME = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "run_agent"]
 
@@ -107,20 +108,14 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-@pytest.fixture(scope="module")  # tests of other modules count descriptors, which these still hold
-def ending() -> Iterator[list[Serving]]:
-    """Servers that were told to end. uvicorn takes its time for that, and the next test need not wait."""
-    servers: list[Serving] = []
-    yield servers
-    assert all(server.has_ended() for server in servers)
-    for thread in threading.enumerate():
-        if thread.name == "feed":
-            thread.join(SECONDS)
-
-
 @pytest.fixture
-def serving(root: Path, ending: list[Serving]) -> Iterator[Callable[..., Serving]]:
+def serving(
+    root: Path, monkeypatch: pytest.MonkeyPatch, patched: Callable[..., Any]
+) -> Iterator[Callable[..., Serving]]:
     """Start servers in this process: of ``create_app(root, **options)``, or of what ``put_in`` puts it in."""
+    # uvicorn looks every tenth of a second whether it should end; each test waits for the end of its servers.
+    sleep = asyncio.sleep
+    monkeypatch.setattr(uvicorn.server, "asyncio", patched(asyncio, sleep=lambda seconds: sleep(seconds / 10)))
     started: list[Serving] = []
 
     def start(put_in: Callable[[Any], Any] = lambda ours: ours, **options: Any) -> Serving:
@@ -134,7 +129,7 @@ def serving(root: Path, ending: list[Serving]) -> Iterator[Callable[..., Serving
     for server in started:
         server.client.close()
         server.begin_to_end()
-    ending.extend(started)
+    assert all(server.has_ended() for server in started)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-SECONDS = 30.0  # the longest that a test waits for something that should come soon
+from patience import SECONDS
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from patience import SECONDS
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -128,4 +129,4 @@ def test_the_users_own_server_ends(tmp_path: Path, listen: Callable[..., Any]) -
             server.send_signal(signal.SIGTERM)
             assert [listener.rest() for listener in listeners] == [[]] * 5
             assert all(listener.ended for listener in listeners)
-            server.wait(30)
+            server.wait(SECONDS)

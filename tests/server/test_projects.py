@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,17 +92,20 @@ def test_one_that_cannot_be_read_hides_no_other(api: httpx.Client, root: Path, f
     assert demo == {"project_id": "demo", **about, "tasks": 0}
 
 
-def test_large_ones_are_not_read_through(api: httpx.Client, fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_ones_are_not_read_through(
+    api: httpx.Client, fill: Fill, monkeypatch: pytest.MonkeyPatch, patched: Any
+) -> None:
     buses = {f"p{number}": fill(f"p{number}", 40, "y" * 100_000, auto_rotate_bytes=1_500_000) for number in range(3)}
     read: list[int] = []
-    pread = os.pread
 
     def counting(fd: int, size: int, offset: int) -> bytes:
-        data = pread(fd, size, offset)
+        data = os.pread(fd, size, offset)
         read.append(len(data))
         return data
 
-    monkeypatch.setattr(os, "pread", counting)
+    for name, module in [*sys.modules.items()]:
+        if name.startswith("messagebus.") and hasattr(module, "os"):
+            monkeypatch.setattr(module, "os", patched(os, pread=counting))
     found = api.get(PROJECTS).json()["projects"]
     assert found == [{"project_id": name, **about, "tasks": 0} for name, about in buses.items()]
     assert min(about["size"] for about in buses.values()) > 4_000_000

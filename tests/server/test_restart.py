@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from patience import SECONDS
 
 from messagebus import MessageBus
 
@@ -55,7 +56,7 @@ class Audience(threading.Thread):
 
 def post_all(url: str, bodies: list[str]) -> None:
     """Each until it is answered, by a key of its own."""
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with httpx.Client(base_url=url, timeout=SECONDS) as client:
         for body in bodies:
             while True:
                 try:
@@ -104,7 +105,7 @@ def test_a_signal_under_load(
     acknowledged: list[str] = []
 
     def post(writer: int) -> None:
-        with httpx.Client(base_url=server.url, timeout=30) as client:
+        with httpx.Client(base_url=server.url, timeout=SECONDS) as client:
             for number in range(100_000):
                 try:
                     answer = client.post(POST, json={"body": f"{writer}/{number} {'x' * 2_000}"})
@@ -124,7 +125,7 @@ def test_a_signal_under_load(
     assert all(listener.ended and not listener.cut for listener in listeners)
     assert [listener.rest() for listener in others] == [[]] * 10
     assert all(listener.ended for listener in others)
-    assert server.process.wait(30) == code
+    assert server.process.wait(SECONDS) == code
     for writer in writers:
         writer.join()
     with MessageBus(root / "demo/PROJECT-MESSAGE-BUS.md") as bus:

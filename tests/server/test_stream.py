@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from httpx_sse import connect_sse
+from patience import SECONDS
 
 from messagebus import Draft, MessageBus
 
@@ -19,7 +20,6 @@ PROJECT_V1 = "/api/v1/messages/stream?project_id=demo"
 TASK = "/api/projects/demo/tasks/t1/messages/stream"
 TASK_V1 = "/api/v1/messages/stream?project_id=demo&task_id=t1"
 UNKNOWN = "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"
-SECONDS = 30.0
 
 Tell = Callable[..., list[str]]
 Listen = Callable[..., Any]

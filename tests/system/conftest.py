@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from patience import SECONDS
 
 import messagebus
 from messagebus import Message, MessageBus
@@ -27,7 +28,6 @@ from messagebus import Message, MessageBus
 WORKER = Path(__file__).with_name("worker.py")
 DISK = Path(__file__).with_name("disk.py")
 LIBRARY = str(Path(messagebus.__file__).parents[1])
-SECONDS = 30.0  # the longest that a test waits for something that should come soon
 
 
 class Worker:
@@ -90,11 +90,6 @@ def work() -> Iterator[Callable[..., Worker]]:
 
 
 @pytest.fixture(scope="session")
-def worker_module() -> ModuleType:
-    return _load("system_worker", WORKER)
-
-
-@pytest.fixture(scope="session")
 def disk() -> ModuleType:
     return _load("system_disk", DISK)
 
@@ -144,6 +139,7 @@ class Following:
         self.stop = threading.Event()
         self.waiting = threading.Event()  # it has read all there was, and waits
         self._came: queue.Queue[Message | BaseException] = queue.Queue()
+        self._waits_after_stop = 0
         self._watch_the_watch(bus)
         self._messages = bus.follow(since_id, stop=self.stop)
         self.thread = threading.Thread(target=self._run)
@@ -158,6 +154,7 @@ class Following:
 
             def signalling_wait(mark: Any, timeout: float) -> bool:
                 self.waiting.set()
+                self._waits_after_stop += self.stop.is_set()
                 return wait(mark, timeout)
 
             made.wait = signalling_wait
@@ -178,14 +175,13 @@ class Following:
             raise came
         return came
 
-    def end(self) -> float:
-        """Stop it; the seconds that took."""
-        started = time.monotonic()
+    def end(self) -> None:
+        """Stop it, which takes at most the one wait that it is just about to begin."""
         self.stop.set()
         self.thread.join(SECONDS)
         assert not self.thread.is_alive()
         assert self._came.empty(), "it delivered more"
-        return time.monotonic() - started
+        assert self._waits_after_stop <= 1, "it waited on"
 
 
 @pytest.fixture
@@ -242,12 +238,6 @@ def follow_through() -> Callable[..., list[Message]]:
         return list(bus.follow(since_id, stop=stop))
 
     return follow
-
-
-@pytest.fixture
-def patched(worker_module: ModuleType) -> Any:
-    """A module with some of its names replaced."""
-    return worker_module.Patched
 
 
 @pytest.fixture

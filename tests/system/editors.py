@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import pytest
+from patience import SECONDS
 
-SECONDS = 30.0
 REQUIRED = bool(os.environ.get("REQUIRE_EDITORS"))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import killed
-import worker
+from patched import Patched
 
 from messagebus import Draft, MessageBus, check_bus, mend_bus
 from messagebus.files import append
@@ -30,7 +30,7 @@ def die_writing(path: str, body: str, written: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("unreachable")
 
-    append.os = worker.Patched(os, write=write)  # type: ignore[assignment]
+    append.os = Patched(os, write=write)  # type: ignore[assignment]
     MessageBus(path).append_message(Draft("FACT", "demo", body))
 
 

@@ -18,6 +18,7 @@ from random import Random
 from typing import Any
 
 import worker
+from patched import Patched
 
 from messagebus import MessageBus
 from messagebus.files import append
@@ -54,7 +55,7 @@ def swing_the_clock(seed: str) -> None:
         return datetime.fromtimestamp(0, tz) + timedelta(microseconds=time_ns() // 1000)
 
     time.time_ns = time_ns
-    append.datetime = worker.Patched(datetime, now=now)  # type: ignore[misc, assignment]
+    append.datetime = Patched(datetime, now=now)  # type: ignore[misc, assignment]
 
 
 def ours(path: str, name: str, rounds: int, count: int, log: str, rotate: int = 0, swing: bool = False) -> None:

@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import SECONDS
 
-from messagebus import Draft, Finding, Message, MessageBus, check_bus, mend_bus
+from messagebus import Draft, Finding, Message, MessageBus, check_bus, mend, mend_bus
 from messagebus.codec.encode import encode, encode_rest
 from messagebus.files import lock, segments
 from messagebus.msgid import next_msg_id
@@ -291,7 +292,7 @@ def test_a_writer_is_killed_in_mid_write(path, five, work, tally):
     sizes = range(1, 1200, 150)
     for written in sizes:
         dying = work("die_writing", program=MENDING, path=path, body=PARAGRAPH, written=written)
-        assert dying.process.wait(30) == -signal.SIGKILL
+        assert dying.process.wait(SECONDS) == -signal.SIGKILL
         found = mended(path)
         assert found[:5] == five
         assert not any(message.intact and message.body != PARAGRAPH for message in found[5:] if message.type == "FACT")
@@ -420,13 +421,13 @@ def test_a_mending_does_not_wait_for_itself(path, five, sh, monkeypatch):
     assert mended(path)[:4] == five[:4]
 
 
-def test_where_there_are_no_links_the_original_is_copied(path, five, sh, monkeypatch):
+def test_where_there_are_no_links_the_original_is_copied(path, five, sh, monkeypatch, patched):
     sh("truncate -s -100 BUS.md; chmod 640 BUS.md")
 
     def refuse(*_names: str) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(mend, "os", patched(os, link=refuse))
     assert mended(path)[:4] == five[:4]
     [broken] = path.parent.glob("*.broken")
     assert [oct(file.stat().st_mode)[-3:] for file in (path, broken)] == ["640", "640"]
@@ -464,7 +465,7 @@ def test_writers_and_followers_beside_a_mending(path, work, logged, start_togeth
         command = [sys.executable, "-m", "run_agent", "bus", "check", "--fix", "--bus", path]
         environment = {**os.environ, "PYTHONPATH": str(Path(segments.__file__).parents[2])}
         if mendings < 2:
-            done = subprocess.run(command, capture_output=True, check=False, timeout=60, env=environment)
+            done = subprocess.run(command, capture_output=True, check=False, timeout=SECONDS, env=environment)
             assert done.returncode == 0, done.stderr
         else:
             assert mend_bus(path)

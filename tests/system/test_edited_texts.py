@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from patience import SECONDS
 
 from messagebus import Draft, Message, MessageBus, Parent
 
@@ -51,7 +52,9 @@ def of_bytes(change: Edit) -> Callable[[Path], object]:
 def of_vim(*commands: str) -> Callable[[Path], object]:
     def change(path: Path) -> None:
         words = [word for command in (*commands, "wq!") for word in ("-c", command)]
-        subprocess.run([find("vim"), "-Nu", "NONE", "-i", "NONE", "-es", *words, str(path)], check=True, timeout=30)
+        subprocess.run(
+            [find("vim"), "-Nu", "NONE", "-i", "NONE", "-es", *words, str(path)], check=True, timeout=SECONDS
+        )
 
     return change
 

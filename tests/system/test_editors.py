@@ -10,6 +10,7 @@ from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
+from patience import SECONDS
 
 from messagebus import Draft, GapWarning, InvalidBusPathError, Message, MessageBus
 from messagebus.files import append, lock
@@ -113,7 +114,7 @@ def test_an_append_that_races_with_a_rewrite_in_place(path, race, point, edit, k
     assert MessageBus(path).read_messages() == [*before, racing, after]
 
 
-def test_an_append_between_two_pieces_of_a_save_in_place(path, monkeypatch):
+def test_an_append_between_two_pieces_of_a_save_in_place(path, monkeypatch, patched):
     """The end that is written so far may look like the work of a crash: it is no time to mend it."""
     posted = [MessageBus(path).append_message(draft(f"{number}")) for number in range(3)]
     saved = path.read_bytes()
@@ -130,7 +131,7 @@ def test_an_append_between_two_pieces_of_a_save_in_place(path, monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(append, "_REST", 0.02)
-            patch.setattr(append.time, "sleep", save_the_rest)
+            patch.setattr(append, "time", patched(time, sleep=save_the_rest))
             post = MessageBus(path).append_message(draft())
         if rested:
             assert 0 < rested[0] <= 0.02
@@ -139,9 +140,9 @@ def test_an_append_between_two_pieces_of_a_save_in_place(path, monkeypatch):
     assert unfinished > 0.9 * len(saved), "nearly everywhere an end shows that it is none"
 
 
-def test_a_file_that_rests_is_mended_at_once(path, monkeypatch):
+def test_a_file_that_rests_is_mended_at_once(path, monkeypatch, patched):
     monkeypatch.setattr(append, "_REST", 0.02)
-    monkeypatch.setattr(append.time, "sleep", None)
+    monkeypatch.setattr(append, "time", patched(time, sleep=None))
     posted = MessageBus(path).append_message(draft())
     saved = path.read_bytes()
     path.write_bytes(saved + b"\n---\nmsg_id: MS")
@@ -221,7 +222,7 @@ def test_a_link_in_the_place_of_the_file_is_refused(path, race):
 
 
 def test_writers_beside_an_editor_that_saves_all_the_time(work, path):
-    bus = MessageBus(path, lock_timeout=30)
+    bus = MessageBus(path, lock_timeout=SECONDS)
     bus.append_message(draft("first"))
     editor = work("editor", path=path)
     assert editor.event() == {"ready": True}
@@ -245,7 +246,7 @@ def test_a_rewrite_in_place_while_a_follower_is_on(path, following):
     follower = following(MessageBus(path))
     before = bus.append_messages([draft("word one"), draft(), draft("word three")])
     assert [follower.next() for _ in before] == before
-    assert follower.waiting.wait(30)
+    assert follower.waiting.wait(SECONDS)
     path.write_bytes(path.read_bytes().replace(b"word one", b"a longer text for word one"))
     after = bus.append_message(draft("after"))
     assert follower.next() == after
@@ -335,7 +336,7 @@ def test_deleted_and_made_anew_while_a_follower_is_on(path, following):
     for number in range(1, 5):
         follower.waiting.clear()
         path.unlink()
-        assert follower.waiting.wait(30)
+        assert follower.waiting.wait(SECONDS)
         let_the_clock_pass(posted)
         with pytest.warns(GapWarning, match=posted.msg_id):
             posted = bus.append_message(draft(f"{number}"))

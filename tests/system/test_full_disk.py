@@ -18,6 +18,7 @@ from typing import Any
 
 import aftermath
 import pytest
+from patience import SECONDS
 
 import messagebus
 from messagebus import Message, MessageBus
@@ -153,7 +154,7 @@ def test_writers_who_find_the_disk_full_do_not_disturb_each_other(disk, tally):
     acknowledged: list[list[Message]] = [[] for _ in range(4)]
 
     def write(mine: list[Message]) -> None:
-        with suppress(OSError), MessageBus(disk.bus, lock_timeout=30, auto_rotate_bytes=4 * PAGE) as bus:
+        with suppress(OSError), MessageBus(disk.bus, lock_timeout=SECONDS, auto_rotate_bytes=4 * PAGE) as bus:
             for _ in range(200):  # many times what fits in
                 mine += bus.append_messages([aftermath.draft("x" * 200)] * 5)
 
@@ -161,7 +162,7 @@ def test_writers_who_find_the_disk_full_do_not_disturb_each_other(disk, tally):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(SECONDS)
         assert not thread.is_alive()
     expected = sorted(chain.from_iterable(acknowledged), key=lambda message: message.msg_id)
     assert len(expected) > 100
@@ -171,7 +172,7 @@ def test_writers_who_find_the_disk_full_do_not_disturb_each_other(disk, tally):
 def run_agent(disk: Disk, *arguments: str, lines: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "run_agent", "bus", *arguments, "--bus", str(disk.bus)]
     environment = {**os.environ, "PYTHONPATH": str(Path(messagebus.__file__).parents[1])}
-    return subprocess.run(command, input=lines, capture_output=True, timeout=60, check=False, env=environment)
+    return subprocess.run(command, input=lines, capture_output=True, timeout=SECONDS, check=False, env=environment)
 
 
 def test_the_program_says_that_the_disk_is_full(disk, tally):

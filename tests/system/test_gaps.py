@@ -22,6 +22,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from patience import SECONDS
 
 from messagebus import Draft, GapWarning, Message, MessageBus, SinceIDNotFoundError
 from messagebus.files import append, segments
@@ -318,7 +319,7 @@ def program(path) -> Iterator[Callable[[str], Callable[[str], str]]]:
 
         def line(stream: str) -> str:
             pipe = getattr(process, stream)
-            assert select.select([pipe], [], [], 30)[0], f"nothing comes on {stream}"
+            assert select.select([pipe], [], [], SECONDS)[0], f"nothing comes on {stream}"
             text = pipe.readline().decode()
             assert text, "the program is gone"
             return text

@@ -12,13 +12,13 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import SECONDS
 
 import messagebus
 from messagebus import Draft, Message, MessageBus, msgid
 
 NAME = "TASK-MESSAGE-BUS.md"
 PROGRAM = Path(sys.executable).parent
-SECONDS = 60.0
 TRIED = "messages through git's merges"
 ENVIRONMENT = {
     "PATH": f"{PROGRAM}{os.pathsep}{os.environ['PATH']}",

@@ -15,6 +15,7 @@ from typing import Any
 
 import aftermath
 import pytest
+from patience import SECONDS
 
 import messagebus
 from messagebus import MessageBus
@@ -30,7 +31,7 @@ def reports(work) -> Callable[..., Iterator[dict[str, Any]]]:
     def hear(verb: str, path: Path) -> Iterator[dict[str, Any]]:
         worker = work(verb, program=LIMITED, path=path)
         for kind in aftermath.KINDS:
-            said = worker.event(timeout=60)
+            said = worker.event(timeout=SECONDS)
             assert said["kind"] == kind
             yield said
         worker.finish()
@@ -43,7 +44,7 @@ def run_agent(path: Path, *arguments: str, **limits: Any) -> subprocess.Complete
     command = [sys.executable, "-m", "run_agent", "bus", *arguments, "--bus", str(path)]
     start = [sys.executable, str(LIMITED), "run", json.dumps({"command": command, **limits})]
     environment = {**os.environ, "PYTHONPATH": LIBRARY}
-    return subprocess.run(start, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    return subprocess.run(start, capture_output=True, text=True, timeout=SECONDS, check=False, env=environment)
 
 
 # --- a file-size limit -------------------------------------------------------------------------
@@ -153,7 +154,7 @@ def bound(work, verb: str, **options: object) -> Any:
 
 def test_without_permission(work, path, tally):
     worker = bound(work, "forbidden", path=path, cases=FORBIDDEN)
-    said = worker.event(timeout=60)
+    said = worker.event(timeout=SECONDS)
     worker.finish()
     tally(aftermath.TALLY, said["tried"], **said["found"])
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from patience import SECONDS
 
 from messagebus import Draft, InvalidBusPathError, LockTimeoutError, Message, MessageBus, SinceIDNotFoundError
 from messagebus.files import append
@@ -41,7 +42,7 @@ def test_lock_timeout_tells_what_was_tried(stopped, path):
     took = time.monotonic() - before
     error = caught.value
     assert (error.path, error.attempts) == (str(path), 3)
-    assert 3 * 0.05 + 0.01 + 0.02 <= error.waited <= took < 10
+    assert 3 * 0.05 + 0.01 + 0.02 <= error.waited <= took < SECONDS
     for part in (str(path), "3 attempts", f"{error.waited:.1f} seconds"):
         assert part in str(error)
     assert bus.contention_stats() == (3, 2)
@@ -85,11 +86,11 @@ def test_the_message_goes_through_once_the_stopped_writer_is_killed(stopped, pat
 
 
 def test_a_waiting_append_gets_the_lock_as_soon_as_it_is_free(stopped, path):
-    bus = MessageBus(path, lock_timeout=30, max_retries=1)
+    bus = MessageBus(path, lock_timeout=SECONDS, max_retries=1)
     thread = threading.Thread(target=bus.append_message, args=(draft("one"),))
     thread.start()
     stopped.kill()
-    thread.join(10)
+    thread.join(SECONDS)
     assert not thread.is_alive()
     assert [message.body for message in bus.read_messages()] == ["one"]
     assert bus.contention_stats() == (1, 0)
@@ -100,18 +101,18 @@ def test_a_thread_that_holds_the_bus_makes_others_of_it_time_out(path, monkeypat
 
     def write(fd: int, data: bytes) -> int:
         inside.set()
-        assert go_on.wait(30)
+        assert go_on.wait(SECONDS)
         return os.write(fd, data)
 
     bus = MessageBus(path, **HURRIED)
     monkeypatch.setattr(append, "os", patched(os, write=write))
     thread = threading.Thread(target=bus.append_message, args=(draft("first"),))
     thread.start()
-    assert inside.wait(30)
+    assert inside.wait(SECONDS)
     with pytest.raises(LockTimeoutError):
         bus.append_message(draft("too early"))
     go_on.set()
-    thread.join(30)
+    thread.join(SECONDS)
     bus.append_message(draft("second"))
     assert [message.body for message in bus.read_messages()] == ["first", "second"]
 
@@ -121,14 +122,14 @@ def in_threads(count: int, task: Callable[[int], list[Message]]) -> list[list[Me
     barrier = threading.Barrier(count)
 
     def run(number: int) -> None:
-        barrier.wait(30)
+        barrier.wait(SECONDS)
         results[number] = task(number)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(SECONDS)
     return results
 
 
@@ -141,7 +142,7 @@ def assert_stored(path: Path, results: list[list[Message]], count: int) -> None:
 
 @pytest.mark.parametrize("rotate", [0, 4096])
 def test_threads_share_one_bus(path, rotate):
-    with MessageBus(path, lock_timeout=60, auto_rotate_bytes=rotate) as bus:
+    with MessageBus(path, lock_timeout=SECONDS, auto_rotate_bytes=rotate) as bus:
         results = in_threads(8, lambda n: [bus.append_message(draft(f"{n} {i}")) for i in range(150)])
     assert_stored(path, results, 150)
 
@@ -149,7 +150,7 @@ def test_threads_share_one_bus(path, rotate):
 @pytest.mark.parametrize("rotate", [0, 4096])
 def test_threads_with_a_bus_each(path, rotate):
     def run(number: int) -> list[Message]:
-        with MessageBus(path, lock_timeout=60, auto_rotate_bytes=rotate) as bus:
+        with MessageBus(path, lock_timeout=SECONDS, auto_rotate_bytes=rotate) as bus:
             return [bus.append_message(draft(f"{number} {i}")) for i in range(150)]
 
     assert_stored(path, in_threads(8, run), 150)

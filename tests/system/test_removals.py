@@ -18,12 +18,11 @@ from typing import Any
 
 import aftermath
 import pytest
+from patience import SECONDS
 
 import messagebus
 from messagebus import GapWarning, InvalidBusPathError, LockTimeoutError, Message, MessageBus
 from messagebus.files import lock, segments
-
-SECONDS = 30.0
 
 
 @pytest.fixture
@@ -219,6 +218,6 @@ def run_bus(path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
 
     def run(*arguments: str, lines: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-m", "run_agent", "bus", *arguments, "--bus", str(path)]
-        return subprocess.run(command, input=lines, capture_output=True, timeout=60, check=False, env=environment)
+        return subprocess.run(command, input=lines, capture_output=True, timeout=SECONDS, check=False, env=environment)
 
     return run

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from patience import SECONDS
 
 from messagebus import Draft, MessageBus
 from messagebus.files import watch
@@ -130,7 +131,7 @@ def start_another(path: Path, following: Callable[..., Any]) -> None:
     """A follower that waits for events."""
     path.parent.mkdir()
     other = following(MessageBus(path))
-    assert other.waiting.wait(30)
+    assert other.waiting.wait(SECONDS)
     posted = MessageBus(path).append_message(draft())
     assert other.next() == posted
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from patience import SECONDS
 
 from messagebus import BusNotFoundError, Draft, GapWarning, Message, MessageBus, SinceIDNotFoundError, discover_bus
 from messagebus.files.segments import list_archives
@@ -58,7 +59,7 @@ class Program:
 
     def line(self, stream: str = "stdout") -> str:
         pipe = getattr(self.process, stream)
-        assert select.select([pipe], [], [], 30)[0], f"nothing comes on {stream}"
+        assert select.select([pipe], [], [], SECONDS)[0], f"nothing comes on {stream}"
         text = pipe.readline().decode()
         assert text, "the program is gone"
         return text

@@ -21,10 +21,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from patched import Patched
+
 from messagebus import Draft, LockTimeoutError, Message, MessageBus
 from messagebus.files import append, watch
 
-PATIENT = 60.0  # seconds a writer may wait for the lock where waiting is not what is tested
+PATIENT = 120.0  # seconds a writer may wait for the lock where waiting is not what is tested
 SIZES = {"short": 60, "long": 60 * 1024}  # characters of a body
 LINES = ("---", "\\---", "", "msg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA", "content_length: 3", "a line of text", "  ")
 
@@ -64,17 +66,6 @@ def genuine(body: str) -> bool:
 
 
 # --- the clock -------------------------------------------------------------------------------
-
-
-class Patched:
-    """A module (or class) with some of its names replaced."""
-
-    def __init__(self, original: Any, **replaced: Any) -> None:
-        self._original = original
-        self.__dict__.update(replaced)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._original, name)
 
 
 def step_the_clock_back(seed: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,6 +15,7 @@ from queue import Queue
 from typing import Any
 
 import pytest
+from patience import SECONDS
 
 from messagebus import (
     Draft,
@@ -25,7 +27,7 @@ from messagebus import (
     MessageBus,
     SinceIDNotFoundError,
 )
-from messagebus.files import append, lock, watch
+from messagebus.files import append, lock, segments, watch
 from messagebus.msgid import time_of
 
 FACT = Draft("FACT", "demo", "a fact")
@@ -168,11 +170,13 @@ def test_ids_go_on_behind_an_archive_from_the_future(path: Path) -> None:
     assert first.msg_id.startswith("MSG-6" + "0" * 16 + "1")
 
 
-def test_ids_go_on_behind_a_clock_that_steps_back(bus: MessageBus, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = append.time.time_ns
+def test_ids_go_on_behind_a_clock_that_steps_back(
+    bus: MessageBus, monkeypatch: pytest.MonkeyPatch, patched: Any
+) -> None:
     ids = []
     for step in (0, -3600, -7200, 5, -1):
-        monkeypatch.setattr(append.time, "time_ns", lambda step=step: real() + step * 1_000_000_000)
+        stepped = patched(time, time_ns=lambda step=step: time.time_ns() + step * 1_000_000_000)
+        monkeypatch.setattr(append, "time", stepped)
         ids.append(bus.append_message(FACT).msg_id)
         ids.append(MessageBus(bus._backend._path).append_message(FACT).msg_id)  # type: ignore[attr-defined]
     assert ids == sorted(set(ids))
@@ -281,7 +285,7 @@ def test_follow_waits_for_a_file_that_does_not_exist_yet(path: Path) -> None:
         waiting = pool.submit(next, following)
         late.parent.mkdir()
         message = MessageBus(late).append_message(FACT)
-        assert waiting.result(30) == message
+        assert waiting.result(SECONDS) == message
 
 
 def test_follow_goes_through_rotations(path: Path) -> None:
@@ -293,15 +297,15 @@ def test_follow_goes_through_rotations(path: Path) -> None:
 
 
 def test_follow_goes_on_where_its_last_message_was_removed(
-    bus: MessageBus, path: Path, monkeypatch: pytest.MonkeyPatch
+    bus: MessageBus, path: Path, monkeypatch: pytest.MonkeyPatch, patched: Any
 ) -> None:
     posted = [bus.append_message(FACT) for _ in range(3)]
     with closing(bus.follow()) as following:
         assert list(islice(following, 3)) == posted
         text = path.read_bytes()
         path.write_bytes(text[: text.index(b"\n---\nmsg_id: " + posted[2].msg_id.encode())])
-        later = append.time.time_ns() + 1_000_000_000  # or the new one might get the id of the one removed
-        monkeypatch.setattr(append.time, "time_ns", lambda: later)
+        later = time.time_ns() + 1_000_000_000  # or the new one might get the id of the one removed
+        monkeypatch.setattr(append, "time", patched(time, time_ns=lambda: later))
         posted.append(bus.append_message(FACT))
         with pytest.warns(GapWarning, match=f"does not hold {posted[2].msg_id} any more"):
             assert next(following) == posted[3]
@@ -323,8 +327,8 @@ def test_a_directory_that_is_made_wakes_a_follower(tmp_path: Path) -> None:
     while not watch._hub._directories:
         assert thread.is_alive()
     path.parent.mkdir(parents=True)
-    assert MessageBus(path).append_message(FACT) == came.get(timeout=30)
-    thread.join(30)
+    assert MessageBus(path).append_message(FACT) == came.get(timeout=SECONDS)
+    thread.join(SECONDS)
     assert not thread.is_alive()
 
 
@@ -335,7 +339,7 @@ def test_follow_ends_by_stop_and_leaves_no_thread(bus: MessageBus) -> None:
         following = pool.submit(list, bus.follow(stop=stop))
         bus.append_message(FACT)
         stop.set()
-        assert len(following.result(30)) <= 1
+        assert len(following.result(SECONDS)) <= 1
     assert set(threading.enumerate()) == before
 
 
@@ -361,14 +365,16 @@ def test_following_without_file_events_polls(path: Path, monkeypatch: pytest.Mon
 # --- what goes wrong ---------------------------------------------------------------------------
 
 
-def test_a_failed_rotation_is_a_warning_and_the_post_succeeds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_rotation_is_a_warning_and_the_post_succeeds(
+    path: Path, monkeypatch: pytest.MonkeyPatch, patched: Any
+) -> None:
     bus = MessageBus(path, auto_rotate_bytes=1)
     first = bus.append_message(FACT)
 
     def no_rename(*_names: str) -> None:
         raise OSError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(append.os, "rename", no_rename)
+    monkeypatch.setattr(append, "os", patched(os, rename=no_rename))
     with pytest.warns(RuntimeWarning, match=r"could not rotate .*Permission denied"):
         second = bus.append_message(FACT)
     assert bus.read_messages() == [first, second]
@@ -392,10 +398,12 @@ def test_a_failed_flush_names_the_ids_that_stand_in_the_file(
     assert bus.append_message(FACT).msg_id > caught.value.msg_ids[-1]
 
 
-def test_fsync_flushes_the_file_each_time_and_the_directory_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fsync_flushes_the_file_each_time_and_the_directory_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch, patched: Any
+) -> None:
     flushed: list[str] = []
     monkeypatch.setattr(append, "_flush", lambda _fd: flushed.append("file"))
-    monkeypatch.setattr(append.os, "fsync", lambda _fd: flushed.append("directory"))
+    monkeypatch.setattr(segments, "os", patched(os, fsync=lambda _fd: flushed.append("directory")))
     with MessageBus(path, fsync=True) as bus:
         bus.append_message(FACT)
         bus.append_message(FACT)
@@ -406,19 +414,18 @@ def test_fsync_flushes_the_file_each_time_and_the_directory_once(path: Path, mon
 
 @pytest.mark.parametrize("failure", ["short", "error"])
 def test_a_failed_write_is_taken_back(
-    bus: MessageBus, path: Path, monkeypatch: pytest.MonkeyPatch, failure: str
+    bus: MessageBus, path: Path, monkeypatch: pytest.MonkeyPatch, patched: Any, failure: str
 ) -> None:
     first = bus.append_message(FACT)
     before = path.read_bytes()
-    real = os.write
 
     def failing(fd: int, data: bytes) -> int:
-        written = real(fd, data[:40])
+        written = os.write(fd, data[:40])
         if failure == "error":
             raise OSError(errno.ENOSPC, "No space left on device")
         return written
 
-    monkeypatch.setattr(append.os, "write", failing)
+    monkeypatch.setattr(append, "os", patched(os, write=failing))
     with pytest.raises(OSError, match=r"No space|could be written"):
         bus.append_message(FACT)
     monkeypatch.undo()
@@ -453,19 +460,18 @@ def test_a_file_replaced_by_an_editor_is_written_to_at_its_path(bus: MessageBus,
 
 
 def test_a_file_replaced_during_the_write_is_written_to_again(
-    bus: MessageBus, path: Path, monkeypatch: pytest.MonkeyPatch
+    bus: MessageBus, path: Path, monkeypatch: pytest.MonkeyPatch, patched: Any
 ) -> None:
     first = bus.append_message(FACT)
     before = path.read_bytes()
-    real = os.write
 
     def replacing(fd: int, data: bytes) -> int:
         monkeypatch.undo()
         path.with_name("new.md").write_bytes(before)
         path.with_name("new.md").replace(path)
-        return real(fd, data)
+        return os.write(fd, data)
 
-    monkeypatch.setattr(append.os, "write", replacing)
+    monkeypatch.setattr(append, "os", patched(os, write=replacing))
     second = bus.append_message(FACT)
     assert MessageBus(path).read_messages() == [first, second]
 

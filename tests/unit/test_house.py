@@ -14,6 +14,7 @@ import messagebus
 ROOT = Path(__file__).parents[2]
 LIBRARY = sorted((ROOT / "messagebus").rglob("*.py"))
 PROGRAM = sorted((ROOT / "run_agent").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 SERVER = [
     path for path in PROGRAM if "server" in path.relative_to(ROOT / "run_agent").parts[:1] or path.name == "server.py"
 ]
@@ -184,6 +185,19 @@ def test_commands_do_not_import_each_other() -> None:
     for path in commands:
         others = {f"run_agent.commands.{other.stem}" for other in commands if other != path}
         assert others.isdisjoint(imports_of(path)), name_of(path)
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name_of)
+def test_no_test_patches_the_whole_process(path: Path) -> None:
+    """A name of the standard library is replaced for one of its users (``patched``), not for every thread there is.
+
+    The streams of ``sys`` and what ``warnings`` shows are the program's own to replace.
+    """
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setattr":
+            target = ast.unparse(node.args[0]).rpartition(".")[2].strip("'")
+            of_a_module = target in sys.stdlib_module_names - {"sys", "warnings"}
+            assert not of_a_module, f"{name_of(path)}:{node.lineno} replaces a name of {target}"
 
 
 def test_reading_imports_nothing_that_only_writers_need() -> None:

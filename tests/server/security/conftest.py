@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+from patience import SECONDS
 
-SECONDS = 30.0  # the longest that a test waits for something that should come soon
 KEY = "correct-horse-battery-staple"
 JSON = "Content-Type: application/json"
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from patience import SECONDS
 
 from run_agent.cli import main
 from run_agent.server import access, create_app, running
@@ -47,7 +48,7 @@ def test_only_loopback_unless_told(serve: Callable[..., Any]) -> None:
     assert server.url.startswith("http://127.0.0.1:")
     assert server.client.get("/healthz").status_code == 200
     with socket.socket() as other:
-        other.settimeout(5)
+        other.settimeout(SECONDS)
         assert other.connect_ex(("127.0.0.2", int(server.port))) != 0  # what listens to all addresses would answer
 
 

@@ -166,7 +166,7 @@ def test_reading_changes_nothing(
 
 def test_errors_name_no_path(
     serving: Callable[..., Any], client: Callable[..., Any], bus: MessageBus, root: Path,
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, patched: Any,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(application, "_LOCK_TIMEOUT", 0.1)
     attacker = client(serving(fsync=True))
@@ -199,7 +199,7 @@ def test_errors_name_no_path(
     with monkeypatch.context() as patch:
         patch.setattr(append, "_flush", fail)
         found[503].append(attacker.post(place.format("demo"), {"body": "not flushed"}))
-        patch.setattr(os, "write", fail)
+        patch.setattr(append, "os", patched(os, write=fail))
         found[503].append(attacker.post(place.format("demo"), {"body": "not written"}))
     with monkeypatch.context() as patch:
         patch.setattr(Tree, "bus", crash)

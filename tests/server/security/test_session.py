@@ -33,7 +33,7 @@ def cookie_of(header: str) -> str:
 
 def test_a_session_is_made_with_the_key_alone(
     signed_in: tuple[Any, str], key: str, serving: Callable[..., Any], client: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, patched: Any,
 ) -> None:  # fmt: skip
     attacker, header = signed_in
     cookie = cookie_of(header)
@@ -82,7 +82,7 @@ def test_a_session_is_made_with_the_key_alone(
     assert client(serving(api_key=key)).ask(LIST, f"Cookie: {cookie}").status == 200, "it outlives a restart"
 
     now = time.time()
-    monkeypatch.setattr(session.time, "time", lambda: now + 31 * 24 * 3600)
+    monkeypatch.setattr(session, "time", patched(time, time=lambda: now + 31 * 24 * 3600))
     assert attacker.ask(LIST, f"Cookie: {cookie}").status == 401
     ended = attacker.ask(SESSION, f"Cookie: {cookie}", method="DELETE")
     assert ended.status == 204
