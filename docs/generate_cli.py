@@ -97,7 +97,7 @@ A variable that is empty says nothing. The names with `JRUN_` are the Go runner'
 
 | code | when |
 |---|---|
-| 0 | done; also when whoever read the output closed the pipe, and a read that found an empty bus |
+| 0 | done; also when whoever read the output has gone, and a read that found an empty bus |
 | 1 | it ran, and the answer is no: no message with that `--id`; nothing written in the editor |
 | 2 | usage: an unknown verb or option, options that contradict each other, no text, no project |
 | 3 | no bus found: nothing names one, and there is none upward from here |
@@ -107,6 +107,17 @@ A variable that is empty says nothing. The names with `JRUN_` are the Go runner'
 | 7 | no answer in time |
 | 70 | unexpected: a full disk, a flush that failed (the message says that it is stored), a bug |
 | 130 | interrupted by Ctrl-C |
+
+A signal that ends every program ends this one, too (SIGTERM: 143 in a shell), also as process 1 of
+a container, where the system would ignore it; `serve` takes SIGTERM for a request to end in good
+order (0). Where Ctrl-C is ignored, as in a background job of a script, it stays so.
+
+## Standard streams
+
+Each of the three may be a file, a pipe, a socket or a terminal, blocking or not, or closed. Every
+byte of standard output arrives, or the exit code is 70 and a sentence says why. What standard error
+cannot take is dropped, and changes neither what is done nor the exit code. The interpreter's
+variables (`PYTHONUNBUFFERED`, `PYTHONWARNINGS` and the like) change nothing.
 
 ## What is printed
 
@@ -148,7 +159,9 @@ the records as they are stored, which together are a bus file again. Both are ex
 
 **`read --follow`** goes on with each new message within milliseconds, flushed, also into a pipe. It waits
 for a bus that is not there yet, and goes through rotations without loss or repeat. Where the file system
-has no events it looks twice a second. It ends on Ctrl-C (130), or when its pipe is closed (0).
+has no events it looks twice a second. It ends on Ctrl-C (130), or when whoever reads its
+output has gone (0): from a pipe or a socket, or with the terminal. Of a network connection it learns that only with
+the next message.
 
 ## Completion
 

@@ -11,6 +11,7 @@ import errno
 import os
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -25,6 +26,7 @@ from messagebus import (
     SinceIDNotFoundError,
 )
 from run_agent import output
+from run_agent.streams import ReaderGoneError
 
 # A verb: where its command is. A group: its help, and its verbs.
 VERBS: dict[str, Any] = {
@@ -144,11 +146,11 @@ def main(args: Sequence[str] | None = None) -> int:
         return error.exit_code
     except click.Abort:
         return 130
-    except output.ReaderGoneError:
-        output.give_up()
+    except ReaderGoneError:
         return 0
     except Exception as error:  # noqa: BLE001 - the boundary: nothing reaches the user as a traceback
-        output.give_up()
+        with suppress(OSError, ReaderGoneError):  # there is an error to tell already
+            output.flush()
         output.complain(f"Error: {_sentence(error)}")
         return _exit_code(error)
 

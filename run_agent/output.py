@@ -7,11 +7,8 @@ terminal. ``--json`` and ``--raw`` are exact.
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,10 +26,6 @@ _COLOURS = {
     "QUESTION": "33", "ANSWER": "32", "FACT": "36", "DECISION": "35", "ISSUE": "35",
     "ERROR": "31", "CRASH": "31", "RUN_CRASH": "31", "WARNING": "33",
 }  # fmt: skip
-
-
-class ReaderGoneError(Exception):
-    """Whoever read our output has closed it: there is nobody left to talk to."""
 
 
 def is_terminal() -> bool:
@@ -70,42 +63,8 @@ def message(message: Message, *, long: bool = False, colour: bool = False) -> No
 
 def flush() -> None:
     """Hand over what was written."""
-    if sys.stdout is None:
-        return
-    try:
+    if sys.stdout is not None:
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise ReaderGoneError from None
-
-
-def give_up() -> None:
-    """Hand over what can be, and drop the rest: the interpreter would try once more, and complain."""
-    try:
-        flush()
-    except (OSError, ReaderGoneError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def reader_gone() -> threading.Event:
-    """An event that is set once whoever reads our output through a pipe has closed it.
-
-    Writing would tell as well, but a follower may have nothing to write for hours.
-    """
-    gone = threading.Event()
-
-    def wait() -> None:
-        import select
-
-        poll = select.poll()
-        poll.register(1, 0)  # errors and hang-ups only
-        poll.poll()
-        gone.set()
-
-    if sys.stdout is None:
-        gone.set()
-    elif stat.S_ISFIFO(os.fstat(1).st_mode):
-        threading.Thread(target=wait, daemon=True).start()
-    return gone
 
 
 def text_of(message: Message, *, long: bool = False, colour: bool = False) -> str:
@@ -149,9 +108,5 @@ def shown(text: str) -> str:
 
 
 def _write(data: bytes) -> None:
-    if sys.stdout is None:  # closed before we began: nobody wants to know
-        return
-    try:
+    if sys.stdout is not None:  # closed before we began: no one wants to know
         sys.stdout.buffer.write(data)
-    except BrokenPipeError:
-        raise ReaderGoneError from None

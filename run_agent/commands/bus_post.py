@@ -204,7 +204,7 @@ def _keep(body: str) -> None:
     """Save what somebody typed from an append that failed."""
     from tempfile import NamedTemporaryFile
 
-    with NamedTemporaryFile("w", prefix="message-", suffix=".md", delete=False) as file:
+    with NamedTemporaryFile("w", encoding="utf-8", prefix="message-", suffix=".md", delete=False) as file:
         file.write(body)
     output.complain(f"Your text is kept in {file.name}.")
 
@@ -239,12 +239,11 @@ def _post_lines(bus: MessageBus, fields: dict[str, str], given: dict[str, Any]) 
 
 def _arriving_lines() -> Iterator[list[tuple[int, bytes]]]:
     """Numbered lines of standard input, as many at a time as have arrived."""
-    import os
-
+    stdin: Any = sys.stdin.buffer  # for its read1, which mypy does not know
     begun: list[bytes] = []  # of a line that has not ended yet
     number = 1
     while True:
-        data = os.read(0, _READ_SIZE)
+        data = stdin.read1(_READ_SIZE)
         if data and b"\n" not in data:
             begun.append(data)
             continue

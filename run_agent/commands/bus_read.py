@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from messagebus import Message, MessageBus, SinceIDNotFoundError
-from run_agent import context, output
+from run_agent import context, output, streams
 from run_agent.options import bus_options
 
 _POLL_INTERVAL = 0.5  # seconds; file events are faster where there are any
@@ -103,7 +103,7 @@ class _Reading:
         """Show each new message as it comes."""
         if not os.path.lexists(self._path):
             output.complain(f"Waiting for {self._path}, which does not exist yet.")
-        stop = output.reader_gone()
+        stop = streams.reader_gone()
         try:
             self._show_coming(self._bus.follow(self._last_id, stop=stop))
         except SinceIDNotFoundError as error:  # removed since it was shown
