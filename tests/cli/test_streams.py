@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import SECONDS
 
 Run = Callable[..., Any]
 PROGRAM = str(Path(sys.executable).with_name("run-agent"))
-SECONDS = 60.0
+
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 buffering = pytest.mark.parametrize("unbuffered", ["", "1"])
 
