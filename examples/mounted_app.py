@@ -1,6 +1,6 @@
 """The bus inside a FastAPI application: its API under /bus, and a page that listens to it.
 
-Run it with: uvicorn mounted_app:app        (pip install fastapi 'run-agent[server]')
+Run it with: uvicorn mounted_app:app        (pip install fastapi 'path/to/the/checkout[server]')
 """
 
 from __future__ import annotations
