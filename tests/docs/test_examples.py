@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
 import runpy
@@ -21,6 +22,7 @@ from messagebus import Draft, Message, MessageBus, Parent
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 Execute = Callable[..., subprocess.CompletedProcess[str]]
+BASH_HAS_COPROCESSES = int(subprocess.check_output(["bash", "-c", "echo ${BASH_VERSINFO[0]}"])) >= 4
 LINE = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] (\(.*)")
 
 
@@ -34,6 +36,37 @@ def test_no_example_is_untested() -> None:
     for example in EXAMPLES.iterdir():
         if not example.name.startswith(("__", ".")):
             assert f'"{example.name}"' in ours, f"{example} is not tested here"
+
+
+def header(name: str) -> str:
+    """The comment at the top of an example, without its signs."""
+    lines = (EXAMPLES / name).read_text().splitlines()
+    comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    return "\n".join(line.lstrip("#!").removeprefix(" ") for line in comment)
+
+
+def test_the_commands_at_the_top_of_fast_post(execute: Execute, here: Path) -> None:
+    """They are shown as run from the directory of the examples, by the path from there."""
+    if not BASH_HAS_COPROCESSES:
+        pytest.skip("no coprocesses in this bash")
+    shown = re.sub(r" {2,}\(any .*\)", "", header("fast-post.sh"))
+    commands = re.findall(r"^    (.*)$", shown, re.MULTILINE)
+    assert len(commands) == 4
+    runs = {"JRUN_RUNS_DIR": str(here / "runs")}
+    done = execute("bash", "-c", "set -eu\n" + "\n".join([*commands, "echo $id"]), cwd=EXAMPLES.parent, **runs)
+    [message] = read(here / "runs/demo/task-1/TASK-MESSAGE-BUS.md")
+    assert (done.stdout, message.body) == (f"{message.msg_id}\n", "412 tests pass")
+
+
+def test_the_line_for_cron_at_the_top_of_the_report(execute: Execute, environment: dict[str, str], here: Path) -> None:
+    """With a ``pg_dump`` of ours. Cron's shell is sh, and its environment next to nothing."""
+    [line] = re.findall(r"^ +15 3 \* \* \* +(.*)$", header("cron-report.sh"), re.MULTILINE)
+    (here / "pg_dump").write_text('#!/bin/sh\necho "$@"\n')
+    (here / "pg_dump").chmod(0o755)
+    line = line.replace("/path/to", str(EXAMPLES)).replace("/usr/local/bin", str(here))
+    execute("sh", "-c", line, JRUN_RUNS_DIR=str(here / "runs"))
+    [message] = read(here / "runs/nightly/PROJECT-MESSAGE-BUS.md")
+    assert message.body == "pg_dump ended with status 0\n--file=backup.sql shop"
 
 
 CONVERSATION = [
@@ -232,8 +265,7 @@ fast_post_stop
 
 
 def test_fast_post(execute: Execute, here: Path) -> None:
-    bash = execute("bash", "-c", 'echo "${BASH_VERSINFO[0]}"').stdout
-    if int(bash) < 4:
+    if not BASH_HAS_COPROCESSES:
         pytest.skip("no coprocesses in this bash")
     done = execute("bash", "-c", FAST_POST, "fast-post", EXAMPLES / "fast-post.sh", here / "BUS.md")
     messages = read(here / "BUS.md")
