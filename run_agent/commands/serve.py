@@ -55,7 +55,8 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def serve(**given: Any) -> int:
     """Serve a page, REST and SSE over every bus under a root, until interrupted.
 
-    Needs the extra: pip install 'run-agent[server]'. The page is at /; /openapi.json describes all requests.
+    Needs the extra: pip install 'path/to/this/checkout[server]'. The page is at /; /openapi.json describes
+    all requests.
 
     \b
     Examples:
@@ -72,7 +73,9 @@ def serve(**given: Any) -> int:
     try:
         from run_agent.server import running
     except ImportError as error:
-        raise click.ClickException(f"{error.name} is missing: pip install 'run-agent[server]' brings it.") from None
+        raise click.ClickException(
+            f"{error.name} is missing: pip install 'path/to/this/checkout[server]' brings it."
+        ) from None
     root = context.root_directory(context.Flags(root=given["root"]))
     try:
         app = running.create_app(

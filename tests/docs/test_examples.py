@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import os
 import re
@@ -22,7 +23,6 @@ from messagebus import Draft, Message, MessageBus, Parent
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 Execute = Callable[..., subprocess.CompletedProcess[str]]
-BASH_HAS_COPROCESSES = int(subprocess.check_output(["bash", "-c", "echo ${BASH_VERSINFO[0]}"])) >= 4
 LINE = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] (\(.*)")
 
 
@@ -38,6 +38,14 @@ def test_no_example_is_untested() -> None:
             assert f'"{example.name}"' in ours, f"{example} is not tested here"
 
 
+@pytest.fixture
+def bash(execute: Execute) -> Execute:
+    """Run a script in a bash that has coprocesses."""
+    if not shutil.which("bash") or int(execute("bash", "-c", "echo ${BASH_VERSINFO[0]}").stdout) < 4:
+        pytest.skip("no bash here that has coprocesses")
+    return functools.partial(execute, "bash", "-c")
+
+
 def header(name: str) -> str:
     """The comment at the top of an example, without its signs."""
     lines = (EXAMPLES / name).read_text().splitlines()
@@ -45,20 +53,18 @@ def header(name: str) -> str:
     return "\n".join(line.lstrip("#!").removeprefix(" ") for line in comment)
 
 
-def test_the_commands_at_the_top_of_fast_post(execute: Execute, here: Path) -> None:
+def test_the_commands_at_the_top_of_fast_post(bash: Execute, here: Path) -> None:
     """They are shown as run from the directory of the examples, by the path from there."""
-    if not BASH_HAS_COPROCESSES:
-        pytest.skip("no coprocesses in this bash")
     shown = re.sub(r" {2,}\(any .*\)", "", header("fast-post.sh"))
     commands = re.findall(r"^    (.*)$", shown, re.MULTILINE)
     assert len(commands) == 4
     runs = {"JRUN_RUNS_DIR": str(here / "runs")}
-    done = execute("bash", "-c", "set -eu\n" + "\n".join([*commands, "echo $id"]), cwd=EXAMPLES.parent, **runs)
+    done = bash("set -eu\n" + "\n".join([*commands, "echo $id"]), cwd=EXAMPLES.parent, **runs)
     [message] = read(here / "runs/demo/task-1/TASK-MESSAGE-BUS.md")
     assert (done.stdout, message.body) == (f"{message.msg_id}\n", "412 tests pass")
 
 
-def test_the_line_for_cron_at_the_top_of_the_report(execute: Execute, environment: dict[str, str], here: Path) -> None:
+def test_the_line_for_cron_at_the_top_of_the_report(execute: Execute, here: Path) -> None:
     """With a ``pg_dump`` of ours. Cron's shell is sh, and its environment next to nothing."""
     [line] = re.findall(r"^ +15 3 \* \* \* +(.*)$", header("cron-report.sh"), re.MULTILINE)
     (here / "pg_dump").write_text('#!/bin/sh\necho "$@"\n')
@@ -264,10 +270,8 @@ fast_post_stop
 """
 
 
-def test_fast_post(execute: Execute, here: Path) -> None:
-    if not BASH_HAS_COPROCESSES:
-        pytest.skip("no coprocesses in this bash")
-    done = execute("bash", "-c", FAST_POST, "fast-post", EXAMPLES / "fast-post.sh", here / "BUS.md")
+def test_fast_post(bash: Execute, here: Path) -> None:
+    done = bash(FAST_POST, "fast-post", EXAMPLES / "fast-post.sh", here / "BUS.md")
     messages = read(here / "BUS.md")
     assert done.stdout.splitlines() == [message.msg_id for message in messages]
     assert done.stderr == ""
@@ -285,8 +289,8 @@ fast_post FACT text
 """
 
 
-def test_fast_post_of_a_message_that_is_refused(execute: Execute, here: Path) -> None:
-    done = execute("bash", "-c", REFUSED_POST, "fast-post", EXAMPLES / "fast-post.sh", here / "BUS.md")
+def test_fast_post_of_a_message_that_is_refused(bash: Execute, here: Path) -> None:
+    done = bash(REFUSED_POST, "fast-post", EXAMPLES / "fast-post.sh", here / "BUS.md")
     [message] = read(here / "BUS.md")
     assert done.stdout.splitlines() == ["refused", message.msg_id]
     assert "line 1: type is empty" in done.stderr

@@ -94,7 +94,8 @@ def test_without_the_extra(run_agent: Run, tmp_path: Path, package: str) -> None
     done = run_agent("serve", "--port", "0", **path)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(
-        rf"Error: {package}(\.\w+)* is missing: pip install 'run-agent\[server\]' brings it\.\n", done.stderr
+        rf"Error: {package}(\.\w+)* is missing: pip install 'path/to/this/checkout\[server\]' brings it\.\n",
+        done.stderr,
     )
     assert run_agent("serve", "--help", **path).returncode == 0
 
