@@ -7,10 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from patched import Patched
 from patience import SECONDS
 
 from messagebus.files import append
+
+# Not how fast a machine is: that is for benchmarks.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 _COLUMNS = ("tried", "lost", "repeated", "forged")
 

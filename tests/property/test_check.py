@@ -125,7 +125,7 @@ def test_what_is_damaged_is_mended_and_nothing_is_lost(
     for module in (mend, segments):  # no power is lost here, and flushing takes most of the time
         monkeypatch.setattr(module, "os", patched(os, fsync=lambda _fd: None))
 
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(st.data())
     def attempt(data: Draw) -> None:
         nonlocal tried
@@ -191,7 +191,7 @@ def chunks(text: bytes, seed: int) -> Iterator[bytes]:
     yield from (text[a:b] for a, b in pairwise([0, *edges, len(text)]) if a < b or not a)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(JUNK, max_size=6).map(b"".join), st.integers(0, 99))
 def test_the_pieces_of_any_bytes_give_back_the_bytes(text: bytes, seed: int) -> None:
     pieces = list(survey(chunks(text, seed)))

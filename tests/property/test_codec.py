@@ -15,9 +15,6 @@ from messagebus.codec import Decoder
 from messagebus.message import Draft, Link, Message, Parent, message_from
 from messagebus.rules import check_draft
 
-settings.register_profile("messagebus", deadline=None)
-settings.load_profile("messagebus")
-
 MS = 1_795_230_855_926  # 2026-11-21
 NOW = datetime(2026, 11, 21, 3, 14, 15, 926535, UTC)
 ID = "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9Z0"

@@ -189,7 +189,7 @@ def hypothesise(attempt: Callable[[Log, Any], None], cases: st.SearchStrategy[An
     """Try cases on a log of their own each; how many."""
     tried = 0
 
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
     @given(cases)
     def run(case: Any) -> None:
         nonlocal tried

@@ -17,9 +17,6 @@ import messagebus
 from messagebus import header
 from messagebus.header import HeaderError
 
-settings.register_profile("messagebus", deadline=None)
-settings.load_profile("messagebus")
-
 TRICKY = [
     "yes", "no", "on", "off", "true", "false", "y", "n", "Y", "N", "Yes", "NO", "null", "Null", "NULL", "~", "=",
     "<<", "!", "&", "*", "?", "-", "--", "---", "...", "|", ">", "%", "@", "`", "#", ",", ":", "::", "[", "]", "{",

@@ -168,7 +168,7 @@ def read_in_every_way(path: Path) -> None:
 def test_what_is_put_into_a_file_spoils_no_other_record(examples: int, tally: Callable[..., None]) -> None:
     tried = 0
 
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(JUNK, st.data())
     def attempt(junk: bytes, data: st.DataObject) -> None:
         nonlocal tried
@@ -197,7 +197,7 @@ def test_what_is_put_into_a_file_spoils_no_other_record(examples: int, tally: Ca
 def test_any_bytes_give_messages_or_a_documented_error(examples: int, tally: Callable[..., None]) -> None:
     tried = 0
 
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(st.lists(JUNK, max_size=3).map(b"".join), st.booleans())
     def attempt(junk: bytes, archived: bool) -> None:
         nonlocal tried

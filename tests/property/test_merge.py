@@ -15,9 +15,6 @@ from hypothesis import strategies as st
 
 from messagebus import Draft, Message, check_bus, codec, merge_logs, msgid
 
-settings.register_profile("messagebus", deadline=None)
-settings.load_profile("messagebus")
-
 MS = 1_795_230_855_926  # 2026-11-21
 NOW = datetime(2026, 11, 21, 3, 14, 15, 926535, UTC)
 X = "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"
@@ -165,7 +162,7 @@ def damage(data: bytes) -> set[str]:
         return {finding.code for finding in check_bus(path) if finding.is_damage}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories(2, "edit by hand"))
 def test_a_merge_checks_as_clean_as_what_was_merged(files: list[bytes]) -> None:
     base, one, two = files

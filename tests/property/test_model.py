@@ -315,9 +315,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tally: Callable[..., None], **options: 
         monkeypatch.setattr(module, "time", stores.CLOCK)
         monkeypatch.setattr(module, "datetime", stores.CLOCK)
     Histories.steps = 0
-    run_state_machine_as_test(
-        Histories, settings=settings(deadline=None, suppress_health_check=list(HealthCheck), **options)
-    )
+    run_state_machine_as_test(Histories, settings=settings(suppress_health_check=list(HealthCheck), **options))
     tally("steps of the file store beside the model", tried=Histories.steps)
 
 

@@ -31,9 +31,7 @@ WITHOUT_STREAMS = SCHEMA.exclude(path_regex="/stream$")
 DOCUMENT: dict[str, Any] = SCHEMA.raw_schema
 STREAMS = [path for path in DOCUMENT["paths"] if path.endswith("/stream")]
 
-QUICKLY = settings(
-    max_examples=10, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
-)
+QUICKLY = settings(max_examples=10, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
 load_all_checks()
 

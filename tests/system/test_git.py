@@ -449,7 +449,7 @@ class Play:
 
 @pytest.mark.parametrize("examples", [10, pytest.param(150, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
 def test_any_history(examples: int, tally: Callable[..., None]) -> None:
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
     @given(STEPS)
     def play(steps: list[tuple[str, str, str]]) -> None:
         with TemporaryDirectory() as directory:

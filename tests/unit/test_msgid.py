@@ -9,9 +9,6 @@ from ulid import ULID
 
 from messagebus.msgid import is_ours, next_msg_id, order, sibling, time_of
 
-settings.register_profile("messagebus", deadline=None)
-settings.load_profile("messagebus")
-
 MS = 1_795_230_855_926
 LAST_MS = (1 << 48) - 1
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

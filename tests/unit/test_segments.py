@@ -14,9 +14,6 @@ from hypothesis import strategies as st
 from messagebus import Draft, InvalidBusPathError, MessageBus
 from messagebus.files import segments
 
-settings.register_profile("messagebus", deadline=None)
-settings.load_profile("messagebus")
-
 PATH = "/some/where/bus.md"
 NOW = datetime(2026, 11, 21, 3, 14, 15, 926535, UTC)
 MOMENTS = st.datetimes(datetime(1000, 1, 1), datetime(9999, 1, 1), timezones=st.just(UTC))
