@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -40,6 +42,20 @@ def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 def patched() -> type[Patched]:
     """A stand-in for a module, for one of its users: see ``patched.py``."""
     return Patched
+
+
+@pytest.fixture
+def keep_port() -> Iterator[Callable[[], str]]:
+    """A port for a server that is killed and comes again: meanwhile the system gives it to no other socket."""
+    with ExitStack() as stack:
+
+        def keep() -> str:
+            held = stack.enter_context(socket.socket())
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: it may listen there
+            held.bind(("127.0.0.1", 0))
+            return str(held.getsockname()[1])
+
+        yield keep
 
 
 @pytest.fixture

@@ -61,12 +61,12 @@ def browser() -> Iterator[Any]:
 class Server:
     """``run-agent serve``, which can be killed and started again at the same port."""
 
-    def __init__(self, root: Path, *options: str, **environment: str) -> None:
+    def __init__(self, root: Path, port: str, *options: str, **environment: str) -> None:
         self.root = root
+        self.port = port
         self._options = options
         self._environment = {**os.environ, "PYTHONPATH": str(HOME), "RUN_AGENT_API_KEY": "", **environment}
         self._process: subprocess.Popen[str] | None = None
-        self.port = "0"
         self.start()
 
     def start(self) -> None:
@@ -80,7 +80,6 @@ class Server:
         )
         assert self._process.stdout
         self.url = self._process.stdout.readline().split(" at ")[1].split()[0]
-        self.port = self.url.rpartition(":")[2]
 
     def kill(self) -> None:
         assert self._process
@@ -100,11 +99,11 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def serve(root: Path) -> Iterator[Callable[..., Server]]:
+def serve(root: Path, keep_port: Callable[[], str]) -> Iterator[Callable[..., Server]]:
     started: list[Server] = []
 
     def start(*options: str, **environment: str) -> Server:
-        started.append(Server(root, *options, **environment))
+        started.append(Server(root, keep_port(), *options, **environment))
         return started[-1]
 
     yield start

@@ -69,9 +69,15 @@ def post_all(url: str, bodies: list[str]) -> None:
 
 
 def test_kill_9_under_load(
-    serve: Callable[..., Any], sse: Any, root: Path, eventually: Eventually, tally: Callable[..., None]
+    serve: Callable[..., Any],
+    keep_port: Callable[[], str],
+    sse: Any,
+    root: Path,
+    eventually: Eventually,
+    tally: Callable[..., None],
 ) -> None:
-    server = serve("--rotate-bytes", "20000")
+    port = keep_port()
+    server = serve("--rotate-bytes", "20000", port=port)
     first = server.client.post(POST, json={"body": "first"}).json()["msg_id"]
     bodies = [str(number) for number in range(400)]
     audiences = [Audience(sse, server.url + STREAM, first) for _ in range(4)]
@@ -80,7 +86,7 @@ def test_kill_9_under_load(
     for kills in range(1, 4):
         eventually(lambda kills=kills: min(len(one.bodies) for one in audiences) > kills * 100)
         server.kill()
-        server = serve("--rotate-bytes", "20000", port=server.port)
+        server = serve("--rotate-bytes", "20000", port=port)
     poster.join()
     post_all(server.url, ["end"])
     for audience in audiences:
