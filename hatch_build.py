@@ -8,7 +8,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 # Laid out as in the repository, so that the links between them work.
-MANUAL = ("*.md", "LICENSE", "docs/**/*.md", "docs/images/*", "examples/*")
+TOP = ("README.md", "SPEC.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")  # not *.md: a bus may be there
+MANUAL = (*TOP, "docs/**/*.md", "docs/images/*", "examples/*")
 
 
 class ManualHook(BuildHookInterface):
