@@ -23,7 +23,7 @@ from messagebus.msgid import Order, is_ours, order, time_of
 
 Progress = Callable[[int, int], object]
 
-_LEFTOVER = re.compile(r"(\.\d{8}-\d{6}(?:-\d{6})?\.archived)?\.\d{8}-\d{6}-\d{6}\.(mending|broken)")
+_LEFTOVER = re.compile(r"(\.\d{8}-\d{6}(?:-\d{6})?\.archived)?\.\d{8}-\d{6}-\d{6}\.(new|mending|broken)")
 _TOLD_EVERY = 1_000  # records
 _LONGEST_ROTATION = 60.0  # seconds from the name of an archive to the message that it was rotated for
 
@@ -57,11 +57,14 @@ def _leftovers(path: str) -> Iterator[Finding]:
             path, "leftover", "there are archives of it and no file: a rotation was interrupted, or it was removed"
         )
     directory, name = os.path.split(path)
-    for entry in sorted(os.listdir(directory)):
+    entries: list[str] = []
+    with suppress(PermissionError):  # it may not be listed, and the log says so
+        entries = sorted(os.listdir(directory))
+    for entry in entries:
         beside = os.path.join(directory, entry)
         found = _LEFTOVER.fullmatch(entry, len(name)) if entry.startswith(name) else None
-        if found and (found[2] == "mending" or is_same(beside, path + (found[1] or ""))):
-            yield found_in(beside, "leftover", "an interrupted mending left it")
+        if found and (found[2] != "broken" or is_same(beside, path + (found[1] or ""))):
+            yield found_in(beside, "leftover", "an interrupted rotation or mending left it")
 
 
 class _Check:

@@ -16,6 +16,7 @@ from messagebus.codec import encode, encode_rest
 from messagebus.errors import SinceIDNotFoundError
 from messagebus.message import IDEMPOTENCY_KEY, KEY_MEMORY_MS, Draft, Message, answer_again, in_utc, message_from
 from messagebus.msgid import next_msg_id, time_of
+from messagebus.rules import is_remembered
 
 
 class MemoryBackend:
@@ -83,6 +84,6 @@ class MemoryBackend:
         for message in reversed(self._messages):
             if (time_of(message.msg_id) or 0) < now_ms - KEY_MEMORY_MS:
                 return None
-            if message.meta.get(IDEMPOTENCY_KEY) == key:
+            if message.meta.get(IDEMPOTENCY_KEY) == key and is_remembered(message, now_ms):
                 return message
         return None

@@ -22,14 +22,14 @@ from messagebus.codec.survey import Piece
 from messagebus.discovery import scope_of
 from messagebus.errors import InvalidBusPathError, LockTimeoutError
 from messagebus.files import lock, segments
+from messagebus.files.create import NO_LINKS, copy_permissions, open_to_append
 from messagebus.files.pieces import pieces_of
 from messagebus.findings import CODES, Finding
 from messagebus.msgid import Order, next_msg_id, order
 
-_STAMP = "%Y%m%d-%H%M%S-%f"
 _TO_SORT = {CODES["order"], CODES["duplicate"], CODES["overlap"]}
 _NO_FILE = b"There was no file beside the archives: a rotation was interrupted, or somebody removed it."
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_MOUNTED = {errno.EBUSY, errno.EXDEV}  # what renaming and linking fail with where the file is a mount point
 _CHUNK = 1024 * 1024  # bytes
 _DONE = {
     CODES["order"]: "put the records into the order of their ids",
@@ -93,7 +93,7 @@ class _Mending:
     def run(self) -> Iterator[Mended]:
         for leftover in self._leftovers:
             os.unlink(leftover)
-            yield Mended(leftover, "", ["removed what an interrupted mending had left"])
+            yield Mended(leftover, "", ["removed what an interrupted rotation or mending had left"])
         spans = _spans(self._path) if self._damage or self._is_new else []
         last = _id_in_front(self._path, spans)
         for files in _clusters(spans):
@@ -200,9 +200,14 @@ def _replace(path: str, records: Iterable[bytes], *, keep: bool = True) -> str:
             if keep:
                 _keep(path, broken)
             os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         if segments.is_same(broken, path):  # its only content is still in its place
             os.unlink(broken)
+        if isinstance(error, OSError) and error.errno in _MOUNTED:
+            raise InvalidBusPathError(
+                f"{path} is mounted by itself, so that no other file can take its place here: mend it where it is "
+                "mounted from, or mount its directory"
+            ) from None
         raise
     return broken if keep else ""
 
@@ -212,7 +217,7 @@ def _keep(path: str, broken: str) -> None:
     try:
         os.link(path, broken)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_LINKS:
             raise
         with _written(_temporary(_broken_name(path)), _bytes_of(path), like=path) as copy:
             os.rename(copy, broken)
@@ -240,16 +245,13 @@ def _write(path: str, chunks: Iterable[bytes], like: os.stat_result) -> None:
     """A new file, for good, with the mode and the owner of another; as far as we may give it away."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
         file.writelines(chunks)
-        for owner in (-1, like.st_uid):  # whoever may write here may not be the owner, but be of the group
-            with suppress(PermissionError):
-                os.fchown(file.fileno(), owner, like.st_gid)
-        os.fchmod(file.fileno(), like.st_mode & 0o7777)
+        copy_permissions(file.fileno(), like)
         file.flush()
         os.fsync(file.fileno())
 
 
 def _broken_name(path: str) -> str:
-    return f"{path}.{datetime.now(UTC).strftime(_STAMP)}.broken"
+    return f"{path}.{datetime.now(UTC).strftime(segments.STAMP)}.broken"
 
 
 def _temporary(broken: str) -> str:
@@ -261,13 +263,15 @@ def _temporary(broken: str) -> str:
 def _locked(path: str, timeout: float) -> Iterator[None]:
     """Hold the lock of the file that is at the path, so that nobody writes or rotates."""
     while True:
-        fd = segments.open_to_append(path)
+        fd = open_to_append(path)
         try:
-            if not lock.acquire(fd, timeout):
+            if not lock.acquire(fd, path, timeout):
                 raise LockTimeoutError(path, 1, timeout)
-            if segments.is_at(path, fd):
-                yield
-                return
+            try:
+                if segments.is_at(path, fd):
+                    yield
+                    return
+            finally:
+                lock.release(fd)
         finally:
-            lock.release(fd)
             os.close(fd)

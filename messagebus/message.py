@@ -21,7 +21,7 @@ RUN_CRASH = "RUN_CRASH"
 
 ISSUE = "ISSUE"
 IDEMPOTENCY_KEY = "idempotency_key"
-KEY_MEMORY_MS = 24 * 3600 * 1000  # how far back a log looks for the key
+KEY_MEMORY_MS = 24 * 3600 * 1000  # how long a message stands for its key
 
 _T = TypeVar("_T")
 MAX_BODY_BYTES = 8 * 1024 * 1024

@@ -32,12 +32,14 @@ Order = tuple[int, str]
 
 
 def next_msg_id(after: str | None, now_ms: int, randomness: Callable[[int], bytes]) -> str:
-    """The id that follows ``after`` (the log's last, or None), at ``now_ms`` since 1970.
+    """The id that follows ``after`` (the log's last, or None), at ``now_ms`` since 1970; a clock that
+    is earlier than that counts as 1970.
 
     Strictly greater than ``after`` in ``order``: behind one of ours from this millisecond or
     a later one it is that id, its last 8 characters made anew and the others plus one; behind a foreign
     id it lies a millisecond later at least. ``randomness(n)`` gives n random bytes.
     """
+    now_ms = max(now_ms, 0)
     if after is not None and not after.startswith(_LAST):  # nothing follows the last: whoever wrote it was no clock
         if not _OURS.fullmatch(after):
             now_ms = max(now_ms, (time_of(after) or 0) + 1)

@@ -1,6 +1,6 @@
 """What a draft must keep to, all of it checked before any store takes a lock (SPEC.md, "Fields").
 
-A draft that passes can be stored and read back as it is.
+A draft that passes can be stored and read back as it is. And how long an idempotency key counts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from messagebus.errors import InvalidMessageError
-from messagebus.message import IDEMPOTENCY_KEY, SCOPE, Draft, Link, Parent, in_utc
+from messagebus.message import IDEMPOTENCY_KEY, KEY_MEMORY_MS, SCOPE, Draft, Link, Message, Parent, in_utc
+from messagebus.msgid import time_of
 
 MAX_VALUE = 64 * 1024  # characters: the whole header may have no more bytes
 MAX_META_KEY = 128  # characters: escaped, it stays below the 1,024 YAML allows a key
@@ -51,6 +52,18 @@ def check_key(idempotency_key: str) -> None:
     _check_header_value(IDEMPOTENCY_KEY, idempotency_key)
     if not idempotency_key.strip():
         raise InvalidMessageError(f"{IDEMPOTENCY_KEY} is empty: leave it out, or give the post a name of its own")
+
+
+def is_remembered(message: Message, now_ms: int) -> bool:
+    """Does this message still stand for its idempotency key at ``now_ms`` since 1970?
+
+    It does for 24 hours, by the time in its id. An id that lies further ahead tells no age: some writer's clock
+    was wrong, and all ids after that one lie ahead with it. Then its own time counts. (SPEC.md, "Idempotency keys".)
+    """
+    age = now_ms - (time_of(message.msg_id) or 0)
+    if age < -KEY_MEMORY_MS:
+        age = now_ms - int(message.ts.timestamp() * 1000)
+    return abs(age) <= KEY_MEMORY_MS
 
 
 def _check_header_value(name: str, value: object) -> None:

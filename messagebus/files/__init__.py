@@ -2,6 +2,7 @@
 
 lock.py      the lock on the file
 segments.py  which files a log consists of, and opening them safely
+create.py    the live file: opened to append, or made, with the permissions of the one before
 append.py    the write path
 keys.py      idempotency keys
 read.py      the read path: cursors, tails, streams

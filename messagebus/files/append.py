@@ -19,12 +19,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from messagebus import codec
-from messagebus.errors import DurabilityError, LockTimeoutError
+from messagebus.errors import DurabilityError, InvalidBusPathError, LockTimeoutError
 from messagebus.files import lock, segments
+from messagebus.files.create import open_to_append
 from messagebus.files.keys import KeyFinder
 from messagebus.files.read import Reader
 from messagebus.files.seam import WINDOW, last_archived_id, seam_behind
-from messagebus.message import KEY_MEMORY_MS, Draft, Message, answer_again, format_time, in_utc, message_from
+from messagebus.message import Draft, Message, answer_again, format_time, in_utc, message_from
 from messagebus.msgid import is_ours, later, next_msg_id
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Appender:
                 return None
             if messages and Reader(self._path).get(messages[-1].msg_id):
                 return messages  # the editor that saved the file had read them already
-            if key is not None and (first := self._keys.find(key, _now_ms() - KEY_MEMORY_MS)):
+            if key is not None and (first := self._keys.find(key, _now_ms())):
                 return [answer_again(prepared[0][0], first)]
             if may_rotate and status.st_size >= self._policy.auto_rotate_bytes:
                 may_rotate = False
@@ -151,24 +152,33 @@ class Appender:
         """Lock the file at the path, and be sure that it still is there; None: no lock."""
         while True:
             if self._fd < 0:
-                self._fd = segments.open_to_append(self._path)
+                self._fd = open_to_append(self._path)
                 opened = os.fstat(self._fd)
                 self._inode, self._device = opened.st_ino, opened.st_dev
                 self._opened += 1
-            if not lock.acquire(self._fd, self._lock_timeout, self._patience):
-                return None
+            try:
+                if not lock.acquire(self._fd, self._path, self._lock_timeout, self._patience):
+                    return None
+            except BaseException:
+                self._forget()  # nothing is locked, so there is nothing to unlock
+                raise
             status = self._status()
             if status:
                 return status
             self._let_go()
 
     def _status(self) -> os.stat_result | None:
-        """The file at the path, if it is the one that we have open."""
+        """The file at the path, if it is the one that we have open. Raises InvalidBusPathError where it is,
+        and has no name left: what is written to it would be lost with the mount that keeps it there."""
         try:
             status = os.lstat(self._path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return status if status.st_ino == self._inode and status.st_dev == self._device else None
+        if status.st_ino != self._inode or status.st_dev != self._device:
+            return None
+        if not status.st_nlink:
+            raise InvalidBusPathError(segments.nameless(self._path))
+        return status
 
     def _let_go(self) -> None:
         """Unlock and close the file. To close is not enough: a copy of the descriptor, in a flush
@@ -253,7 +263,7 @@ class Appender:
             if written == len(data):
                 status = self._status()
                 return status if status and status.st_size == size + written else None
-        except OSError as error:
+        except (OSError, InvalidBusPathError) as error:
             self._take_back(size, error)
             raise
         reason = f"only {written:,} of {len(data):,} bytes could be written, and were taken back"
@@ -261,13 +271,14 @@ class Appender:
         self._take_back(size, short)
         raise short
 
-    def _take_back(self, size: int, reason: OSError) -> None:
+    def _take_back(self, size: int, reason: Exception) -> None:
         """Cut off what was written; the next writer heals what cannot be."""
         try:
             self._cut(size)
         except OSError as error:
-            text = f"{reason.strerror}; what was written could not be taken back ({error.strerror})"
-            raise OSError(reason.errno, f"{text}: look before you post it again", self._path) from reason
+            code, why = (reason.errno, reason.strerror) if isinstance(reason, OSError) else (error.errno, reason)
+            text = f"{why}; what was written could not be taken back ({error.strerror})"
+            raise OSError(code, f"{text}: look before you post it again", self._path) from reason
 
     def _cut(self, size: int) -> None:
         """Truncate the file, for good: after a loss of power, a block of what was cut off could stand in

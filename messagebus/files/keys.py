@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from messagebus import header
 from messagebus.codec import MAX_HEADER, Decoder
 from messagebus.files.search import first_since
-from messagebus.files.segments import Log, Segment
-from messagebus.message import IDEMPOTENCY_KEY, Message
-from messagebus.msgid import time_of
+from messagebus.files.segments import Log, Segment, list_archives
+from messagebus.message import IDEMPOTENCY_KEY, KEY_MEMORY_MS, Message
+from messagebus.rules import is_remembered
 
 _CHUNK = 1024 * 1024  # bytes
 # The start of a record, or a line that holds a key: one sweep over the text meets both.
@@ -34,17 +34,17 @@ class KeyFinder:
         self._seen: dict[str, set[tuple[int, int]]] = {}  # of each key: inode and offset
         self._many = _MANY  # keys, from which on the old ones are forgotten
 
-    def find(self, key: str, not_before_ms: int) -> Message | None:
-        """The message stored with ``key`` at ``not_before_ms`` since 1970 or later."""
-        log = Log(self._path)
+    def find(self, key: str, now_ms: int) -> Message | None:
+        """The message that stands for ``key`` at ``now_ms`` since 1970."""
+        log = Log(self._path, list_archives)  # the key may be in any
         oldest: dict[int, int] = {}  # in each segment, where what is young enough begins
         try:
             for position in reversed(range(len(log))):
                 with log.segment(position) as segment:
                     if segment is None:
                         continue
-                    oldest[segment.inode] = first_since(segment, not_before_ms)
-                    found = self._find_in(segment, key, not_before_ms, oldest[segment.inode])
+                    oldest[segment.inode] = first_since(segment, now_ms - KEY_MEMORY_MS)
+                    found = self._find_in(segment, key, now_ms, oldest[segment.inode])
                     reached_back = oldest[segment.inode] > segment.start
                 if found or reached_back:
                     return found
@@ -66,7 +66,7 @@ class KeyFinder:
         self._searched = {inode: to for inode, to in self._searched.items() if inode in oldest}
         self._many = max(_MANY, 2 * len(self._seen))
 
-    def _find_in(self, segment: Segment, key: str, not_before_ms: int, oldest: int) -> Message | None:
+    def _find_in(self, segment: Segment, key: str, now_ms: int, oldest: int) -> Message | None:
         searched, ending = self._searched.get(segment.inode, (0, b""))
         if _ending(segment, searched) != ending:  # edited: nothing seen there holds any more
             searched = 0
@@ -77,7 +77,7 @@ class KeyFinder:
         self._searched[segment.inode] = (0, b"") if ending.endswith(b"\0") else (segment.size, ending)
         for inode, offset in sorted(self._seen.get(key, ()), reverse=True):  # the newest, where clocks went back
             message = _message_at(segment, offset) if inode == segment.inode else None
-            if message and _stands_for(message, key, not_before_ms):
+            if message and _stands_for(message, key, now_ms):
                 return message
         return None
 
@@ -96,10 +96,10 @@ def _ending(segment: Segment, size: int) -> bytes:
     return os.pread(segment.fd, size - start, start)
 
 
-def _stands_for(message: Message, key: str, not_before_ms: int) -> bool:
+def _stands_for(message: Message, key: str, now_ms: int) -> bool:
     """Was this message posted with ``key``, recently enough, and is it whole?"""
-    young = (time_of(message.msg_id) or 0) >= not_before_ms
-    return young and message.intact is not False and message.meta.get(IDEMPOTENCY_KEY) == key
+    is_whole = message.intact is not False
+    return is_whole and message.meta.get(IDEMPOTENCY_KEY) == key and is_remembered(message, now_ms)
 
 
 def _keys_in(segment: Segment, start: int) -> Iterator[tuple[bytes, int]]:

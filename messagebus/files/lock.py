@@ -6,12 +6,15 @@ that cost more than an uncontended append spends on locking (docs/performance.md
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from typing import NamedTuple
 
 from portalocker.constants import LockFlags
 from portalocker.portalocker import FlockLocker
+
+from messagebus.errors import InvalidBusPathError
 
 _flock = FlockLocker().locker
 _TRY = int(LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING)
@@ -34,13 +37,24 @@ CALM = Patience(2, 1e-3, 4e-3)
 KEEN = Patience(200, 50e-6, 1e-3)
 
 
-def acquire(fd: int, timeout: float, patience: Patience = CALM) -> bool:
-    """Lock the file behind ``fd``; False where ``timeout`` seconds did not suffice."""
+# What flock fails with where the file system has no locks (NFS without its lock service, Lustre without -o flock, ...).
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+def acquire(fd: int, path: str, timeout: float, patience: Patience = CALM) -> bool:
+    """Lock the file at ``path`` that is open as ``fd``; False where ``timeout`` seconds did not suffice.
+
+    Raises InvalidBusPathError where its file system has no locks, OSError.
+    """
     try:
-        _flock(fd, _TRY)
-    except BlockingIOError:
-        return _wait(fd, timeout, patience)
-    return True
+        return _acquired(fd) or _wait(fd, timeout, patience)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise InvalidBusPathError(
+            f"{path} cannot be locked: its file system has no locks for files (flock: {error.strerror}). Put the bus "
+            "on a local disk, or have that file system mounted with locks"
+        ) from None
 
 
 def _wait(fd: int, timeout: float, patience: Patience) -> bool:

@@ -38,7 +38,7 @@ def settled(segment: Segment, piece: Piece) -> Piece:
     """The last record of the live file, if it has a flaw, as it is while nobody writes: it may have been
     half written when it was read."""
     record = examine(piece)
-    if not (record.flaw or record.other) or not lock.acquire(segment.fd, _LOCK_TIMEOUT):
+    if not (record.flaw or record.other) or not _locked(segment):
         return piece
     try:
         end = os.fstat(segment.fd).st_size
@@ -46,3 +46,11 @@ def settled(segment: Segment, piece: Piece) -> Piece:
     finally:
         lock.release(segment.fd)
     return again._replace(offset=piece.offset, line=piece.line)
+
+
+def _locked(segment: Segment) -> bool:
+    """Hold the lock; not where there are none, and so no writer of ours."""
+    try:
+        return lock.acquire(segment.fd, "the file", _LOCK_TIMEOUT)
+    except InvalidBusPathError:
+        return False

@@ -10,7 +10,7 @@ from itertools import takewhile
 
 from messagebus.codec import Seam, find_seam
 from messagebus.files.search import starts_backwards
-from messagebus.files.segments import list_archives, open_archive
+from messagebus.files.segments import archives_in_sight, open_archive
 
 WINDOW = 64 * 1024  # bytes of the end of a file looked over at first
 _LONGEST_LEAD = 64  # bytes that the blank line before a record may take
@@ -54,7 +54,7 @@ def _end_of_text(fd: int, start: int, size: int) -> int:
 
 def last_archived_id(path: str) -> str | None:
     """The last id of the newest archive that has one."""
-    for archive in reversed(list_archives(path)):
+    for archive in reversed(archives_in_sight(path)):
         fd = open_archive(archive)
         if fd is None:
             continue

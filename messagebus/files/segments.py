@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -21,7 +21,7 @@ from messagebus.codec import BOM
 from messagebus.errors import BusError, GapWarning, InvalidBusPathError
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_STAMP = "%Y%m%d-%H%M%S-%f"
+STAMP = "%Y%m%d-%H%M%S-%f"
 _ARCHIVE = re.compile(r"\.(\d{8}-\d{6}(-\d{6})?)\.archived")
 _KINDS = {
     stat.S_IFDIR: "a directory", stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO",
@@ -32,7 +32,7 @@ _KINDS = {
 def open_to_read(path: str) -> int | None:
     """A descriptor on the bus file, None where there is none. Raises InvalidBusPathError."""
     try:
-        return _open(path, os.O_RDONLY)
+        return open_file(path, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -48,23 +48,12 @@ def open_archive(path: str) -> int | None:
     return open_to_read(path) if found == stat.S_IFREG else None
 
 
-def open_to_append(path: str) -> int:
-    """A descriptor on the bus file, which is made where there is none.
-
-    Raises InvalidBusPathError where there is no directory for it, or something else stands
-    there already.
-    """
-    try:
-        return _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
-    except (FileNotFoundError, NotADirectoryError):
-        raise InvalidBusPathError(f"{path}: there is no directory {os.path.dirname(path)}; create it first") from None
-
-
-def _open(path: str, flags: int) -> int:
+def open_file(path: str, flags: int) -> int:
+    """A descriptor on a file that there is. Raises InvalidBusPathError where it is no regular file."""
     if (found := _file_type(path)) not in (None, stat.S_IFREG):
         raise _not_regular(path, found)  # before opening: to open a device can be to act on it
     try:
-        fd = os.open(path, flags | _FLAGS, 0o666)
+        fd = os.open(path, flags | _FLAGS)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise _not_regular(path, stat.S_IFLNK) from None
@@ -92,6 +81,14 @@ def _not_regular(path: str, found: int | None) -> InvalidBusPathError:
     return InvalidBusPathError(f"{path} is {kind}; a bus must be a regular file, so name one")
 
 
+def nameless(path: str) -> str:
+    """What to say of a file at its path that no directory holds: only a mount keeps it there."""
+    return (
+        f"{path} was replaced where it is mounted from, and what is mounted here is the old file, which others "
+        "do not see any more: mount its directory, not the file"
+    )
+
+
 def is_at(path: str, fd: int) -> bool:
     """Is the open file the one at the path?"""
     try:
@@ -117,7 +114,11 @@ def name_file(error: OSError, path: str) -> None:
 def flush_directory(path: str) -> None:
     """Make the names beside ``path`` last."""
     directory = os.path.dirname(path)
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        os.sync()  # everything there is: a directory that may not be listed cannot be flushed alone
+        return
     try:
         os.fsync(fd)
     except OSError as error:
@@ -128,7 +129,7 @@ def flush_directory(path: str) -> None:
 
 def archive_name(path: str, moment: datetime) -> str:
     """The archive of ``path`` for this moment (UTC)."""
-    return f"{path}.{moment.strftime(_STAMP)}.archived"
+    return f"{path}.{moment.strftime(STAMP)}.archived"
 
 
 @lru_cache(maxsize=16_384)  # parsing takes 8 us, and a log is listed at every wake of a follower
@@ -142,20 +143,35 @@ def archive_moment(path: str, archive: str) -> datetime | None:
         return None
     stamp = match[1] if match[2] else match[1] + "-000000"
     try:
-        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+        return datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
     except ValueError:
         return None
 
 
 def list_archives(path: str) -> list[str]:
-    """The archives of ``path``, oldest first."""
+    """The archives of ``path``, oldest first.
+
+    Raises PermissionError where the directory may be searched and not listed: there may be some.
+    """
     directory, name = os.path.split(path)
     try:
         names = [entry for entry in os.listdir(directory) if entry.endswith(".archived")]
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except PermissionError as error:
+        reason = f"{error.strerror}: it may not be listed, so archives of {name} cannot be seen"
+        raise PermissionError(error.errno, reason, directory) from None
     dated = [(moment, entry) for entry in names if (moment := archive_moment(name, entry))]
     return [os.path.join(directory, entry) for _, entry in sorted(dated)]
+
+
+def archives_in_sight(path: str) -> list[str]:
+    """``list_archives``; a GapWarning where the directory may not be listed, and none then."""
+    try:
+        return list_archives(path)
+    except PermissionError as error:
+        warnings.warn(f"{error.filename}: {error.strerror}; what they hold is missing", GapWarning, stacklevel=2)
+        return []
 
 
 def next_archive(path: str, now: datetime) -> str:
@@ -182,11 +198,15 @@ class Segment(NamedTuple):
 
 
 class Log:
-    """A snapshot of the files of a log: archives by name, the live file open."""
+    """A snapshot of the files of a log: archives by name, the live file open.
 
-    def __init__(self, path: str) -> None:
+    Without archives, and with a GapWarning, where the directory may not be listed; unless
+    ``listed`` is the stricter ``list_archives``.
+    """
+
+    def __init__(self, path: str, listed: Callable[[str], list[str]] = archives_in_sight) -> None:
         self.path = path
-        self._live, self._size, self._archives = _snapshot(path)
+        self._live, self._size, self._archives = _snapshot(path, listed)
 
     def __len__(self) -> int:
         return len(self._archives) + (self._live is not None)
@@ -230,20 +250,22 @@ def whole(fd: int, *, closed: bool) -> Segment:
     return Segment(fd, status.st_ino, start, status.st_size, closed)
 
 
-def _snapshot(path: str) -> tuple[int | None, int, list[str]]:
+def _snapshot(path: str, listed: Callable[[str], list[str]]) -> tuple[int | None, int, list[str]]:
     """The live file, its size, and the archives of one moment: whatever is rotated while we look is
     looked at again, or it would be in neither."""
     while True:
         live = open_to_read(path)
         if live is None:
-            archives = list_archives(path)
-            if _file_type(path) is None and archives == list_archives(path):
+            archives = listed(path)
+            if _file_type(path) is None and archives == listed(path):
                 return None, 0, archives
             continue
         try:
-            archives = list_archives(path)
+            archives = listed(path)
             status = os.fstat(live)
             if os.path.samestat(status, os.lstat(path)):
+                if not status.st_nlink:
+                    warnings.warn(f"{nameless(path)}; what was posted there since is missing", GapWarning, stacklevel=2)
                 kept, live = live, None
                 return kept, status.st_size, archives
         except FileNotFoundError:

@@ -11,7 +11,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from messagebus.files.segments import list_archives
+from messagebus.files.segments import archives_in_sight
 
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver, ObservedWatch
@@ -35,7 +35,7 @@ class FileWatch:
         try:
             status = os.lstat(self._path)
         except (FileNotFoundError, NotADirectoryError):
-            return tuple(list_archives(self._path)[-1:])  # a file may have come and gone between two looks
+            return tuple(archives_in_sight(self._path)[-1:])  # a file may have come and gone between two looks
         return status.st_ino, status.st_size, status.st_mtime_ns
 
     def wait(self, mark: Mark, timeout: float) -> bool:

@@ -181,6 +181,8 @@ class Recording:
             "write": self._write,
             "ftruncate": self._ftruncate,
             "rename": self._rename,
+            "link": self._link,
+            "unlink": os.unlink,  # of a name that was not recorded
             "fsync": self._fsync,
             "fdatasync": self._fsync,
             "sched_yield": lambda: self._after("sched_yield"),
@@ -209,8 +211,14 @@ class Recording:
         if is_new:
             name, inode = Path(path).name, os.fstat(fd).st_ino
             self._files[inode] = file = f"{name} {inode}"
-            self._steps.append(lambda disk: disk.make(name, file))
+            if not name.endswith(".new"):  # which nobody reads: there is no file before it is linked
+                self._steps.append(lambda disk: disk.make(name, file))
         return fd
+
+    def _link(self, old: str, new: str) -> None:
+        os.link(old, new)
+        name, file = Path(new).name, self._files[os.lstat(new).st_ino]
+        self._steps.append(lambda disk: disk.make(name, file))
 
     def _write(self, fd: int, data: bytes) -> int:
         file = self._file(fd)

@@ -23,7 +23,7 @@ import pytest
 
 from messagebus import Draft, Message, MessageBus
 from messagebus.codec import Decoder
-from messagebus.files import append, segments
+from messagebus.files import append, create, segments
 from messagebus.message import IDEMPOTENCY_KEY
 
 BLOCK = 64  # bytes: a short record then lies in four blocks
@@ -70,6 +70,7 @@ class Machine:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(append, "os", stand_in)
             patch.setattr(segments, "os", stand_in)
+            patch.setattr(create, "os", stand_in)
             patch.setattr(append, "_flush", functions["fdatasync"])
             patch.setattr(append, "_now_ms", self._tick)
             patch.setattr(append, "datetime", self._patched(datetime, now=self._now))

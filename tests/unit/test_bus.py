@@ -439,7 +439,7 @@ def test_a_lock_that_is_not_to_be_had(bus: MessageBus, path: Path) -> None:
     impatient = MessageBus(path, lock_timeout=0, max_retries=3, retry_backoff=0)
     fd = os.open(path, os.O_RDWR)
     try:
-        assert lock.acquire(fd, 0)
+        assert lock.acquire(fd, str(path), 0)
         with pytest.raises(LockTimeoutError) as caught:
             impatient.append_message(FACT)
     finally:

@@ -194,7 +194,7 @@ def test_errors_name_no_path(
         503: [post("file")],
     }
     with (root / "demo" / BUS).open() as held:
-        lock.acquire(held.fileno(), 1.0, lock.CALM)
+        lock.acquire(held.fileno(), held.name, 1.0)
         found[503].append(post())
     with monkeypatch.context() as patch:
         patch.setattr(append, "_flush", fail)
