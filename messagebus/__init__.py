@@ -25,6 +25,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+__version__ = "0.1.0"  # of the distribution, run-agent; pyproject.toml takes it from here
+
 if TYPE_CHECKING:
     from messagebus.bus import MessageBus
     from messagebus.check import check_bus

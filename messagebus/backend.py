@@ -36,7 +36,7 @@ class Backend(Protocol):
         """Store checked drafts, all or none, and return them as the log holds them.
 
         With ``idempotency_key`` (then there is one draft, its ``meta`` holding the key): if
-        the last ``KEY_MEMORY_MS`` hold a message with that key, return that one instead
+        a message with that key is remembered (``rules.is_remembered``), return that one instead
         (see ``message.answer_again``).
         """
 

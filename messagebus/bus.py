@@ -68,15 +68,20 @@ class MessageBus:
         #: The longest body accepted, in bytes.
         self.max_body_bytes = max_body_bytes
         self._backend: Backend
+        self._opened_by: object = path
         if isinstance(path, str | os.PathLike):
             from messagebus.files import FileBackend, Policy  # another store does not need them
 
             policy = Policy(lock_timeout, max_retries, retry_backoff, fsync, auto_rotate_bytes)
-            self._backend = FileBackend(_absolute(os.fspath(path)), policy)
+            self._opened_by = _absolute(os.fspath(path))
+            self._backend = FileBackend(self._opened_by, policy)
         elif hasattr(path, "append"):
             self._backend = path
         else:
             raise TypeError(f"a bus is opened by the path of its file or a Backend, not {path!r:.60}")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._opened_by!r})"
 
     def check_message(self, draft: Draft) -> None:
         """Raise the InvalidMessageError that appending ``draft`` would, and do no more."""
@@ -151,7 +156,10 @@ class MessageBus:
         return found[1] if found else b""
 
     def read_last_n(self, n: int) -> list[Message]:
-        """The newest ``n`` messages, oldest first; reads no more of the file than that takes."""
+        """The newest ``n`` messages, oldest first; reads no more of the file than that takes.
+
+        An empty list for 0. Raises ValueError below that.
+        """
         return self.read_messages(limit=n)
 
     def last_id(self) -> str | None:

@@ -9,7 +9,8 @@
     ├── LockTimeoutError(TimeoutError)     somebody else held the lock; retryable
     └── DurabilityError(OSError)           written and visible, but the flush failed
 
-Each message says what happened, with the path or value, and what to do next.
+Each message says what happened, with the path or value, and what to do next. All can be pickled and
+copied, those derived from them too.
 Failures of the operating system (disk full, permission) stay plain ``OSError``.
 
 GapWarning(RuntimeWarning) is no error: reading goes on, but may have missed something.
@@ -17,9 +18,22 @@ GapWarning(RuntimeWarning) is no error: reading goes on, but may have missed som
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class BusError(Exception):
     """Root of the tree: ``except BusError`` catches all of them."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, vars(self))
+
+
+def _again(kind: type[BusError], args: tuple[object, ...], attributes: dict[str, object]) -> BusError:
+    """An error once more, whatever its class wants to be made with: it is made already."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    vars(error).update(attributes)
+    return error
 
 
 class InvalidMessageError(BusError, ValueError):
@@ -49,9 +63,6 @@ class SinceIDNotFoundError(BusError, LookupError):
         self.log = log
         self.msg_id = msg_id
 
-    def __reduce__(self) -> tuple[type[SinceIDNotFoundError], tuple[str, str]]:
-        return type(self), (self.log, self.msg_id)
-
 
 class LockTimeoutError(BusError, TimeoutError):
     """The lock was not to be had; nothing was written and a retry is safe.
@@ -69,9 +80,6 @@ class LockTimeoutError(BusError, TimeoutError):
         self.attempts = attempts
         self.waited = waited
 
-    def __reduce__(self) -> tuple[type[LockTimeoutError], tuple[str, int, float]]:
-        return type(self), (self.path, self.attempts, self.waited)
-
 
 class DurabilityError(BusError, OSError):
     """The records are in the file and readers see them, but they may not survive a power cut.
@@ -88,9 +96,6 @@ class DurabilityError(BusError, OSError):
         self.path = path
         self.msg_ids = msg_ids
         self.reason = reason
-
-    def __reduce__(self) -> tuple[type[DurabilityError], tuple[str, tuple[str, ...], str]]:
-        return type(self), (self.path, self.msg_ids, self.reason)
 
 
 class GapWarning(RuntimeWarning):

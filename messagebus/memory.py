@@ -28,6 +28,9 @@ class MemoryBackend:
         self._messages: list[Message] = []
         self._grown = Condition()
 
+    def __repr__(self) -> str:
+        return f"<MemoryBackend, messages: {len(self._messages)}>"
+
     def append(self, drafts: Sequence[Draft], *, idempotency_key: str | None = None) -> list[Message]:
         with self._grown:
             now_ms = time.time_ns() // 1_000_000

@@ -62,17 +62,29 @@ def _read(path: str) -> bytes:
 
 
 def _replace(path: str, data: bytes) -> None:
-    """All of the new content or all of the old, with the mode of the old."""
-    mode = os.lstat(path).st_mode
-    if not stat.S_ISREG(mode):
+    """All of the new content or all of the old, with the mode, the group and, as far as may be, the owner of it."""
+    old = os.lstat(path)
+    if not stat.S_ISREG(old.st_mode):
         raise RefusedError(f"{path} is not a regular file; nothing was merged.")
     new = f"{path}.{os.getpid()}.merged"
     try:
-        with open(new, "xb") as file:
-            os.fchmod(file.fileno(), stat.S_IMODE(mode))
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(data)
+            _share(file.fileno(), old)
         os.replace(new, path)
     except OSError as error:
         with suppress(OSError):
             os.unlink(new)
         raise RefusedError(f"{path}: {error.strerror}; nothing was merged.") from None
+
+
+def _share(fd: int, old: os.stat_result) -> None:
+    """As the library does where it replaces a file; for another group than the old one, no more than for all."""
+    mode = stat.S_IMODE(old.st_mode)
+    try:
+        os.fchown(fd, -1, old.st_gid)
+    except PermissionError:
+        mode = mode & 0o707 | (mode & 0o007) << 3
+    os.fchmod(fd, mode)
+    with suppress(PermissionError):
+        os.fchown(fd, old.st_uid, -1)

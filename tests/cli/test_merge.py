@@ -41,6 +41,19 @@ def test_ours_becomes_the_merge(merge: Run, sides: list[Path]) -> None:
     assert sorted(ours.parent.iterdir()) == sorted(sides)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_ours_stays_its_owners(merge: Run, sides: list[Path]) -> None:
+    os.chown(sides[1], 7001, 7000)
+    sides[1].chmod(0o660)
+    before = os.umask(0o077)
+    try:
+        assert merge(*sides).code == 0
+    finally:
+        os.umask(before)
+    status = sides[1].stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (7001, 7000, 0o660)
+
+
 @pytest.mark.parametrize("base", ["/dev/null", "empty.md"])
 def test_there_may_be_no_base(base: str, merge: Run, sides: list[Path], place: Path, messages: Run) -> None:
     (place / "empty.md").touch()

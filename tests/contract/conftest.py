@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from messagebus import MemoryBackend, MessageBus
+from messagebus import MemoryBackend, MessageBus, memory
+from messagebus.files import append
 
 STORES = {
     "memory": lambda _path: MessageBus(MemoryBackend(), poll_interval=0.05),
@@ -21,3 +25,27 @@ def bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MessageBus]:
     """An empty bus over each store."""
     with STORES[request.param](tmp_path / "bus.md") as bus:
         yield bus
+
+
+@pytest.fixture
+def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
+    """Let the writers' clock show this time from now on, and nobody else's."""
+
+    def set_to(moment: datetime) -> None:
+        class Time:
+            def time_ns(self) -> int:
+                return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(time, name)
+
+        class Datetime(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # a plain one
+                return moment.astimezone(tz)
+
+        for store in (append, memory):
+            monkeypatch.setattr(store, "time", Time())
+            monkeypatch.setattr(store, "datetime", Datetime)
+
+    return set_to

@@ -13,6 +13,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import Draft, InvalidMessageError, Link, Message, MessageBus, Parent, SinceIDNotFoundError
+from messagebus.msgid import is_ours
 
 UNKNOWN = "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"
 TS = datetime(2026, 11, 21, 3, 14, 15, 926535, UTC)
@@ -253,6 +254,67 @@ def test_an_impossible_key_is_refused(bus: MessageBus, key: str) -> None:
     with pytest.raises(InvalidMessageError, match="idempotency_key"):
         bus.append_message(Draft("FACT", "demo"), idempotency_key=key)
     assert bus.read_messages() == []
+
+
+# --- clocks ------------------------------------------------------------------------------------
+
+NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize("early", [datetime(1969, 12, 31, 23, 59, 55, tzinfo=UTC), datetime(1901, 1, 1, tzinfo=UTC)])
+def test_a_clock_before_1970(bus: MessageBus, set_clock: Callable[[datetime], None], early: datetime) -> None:
+    set_clock(early)
+    posted = post(bus, 3)
+    keyed = bus.append_message(Draft("FACT", "demo", "once"), idempotency_key="key")
+    assert bus.append_message(Draft("FACT", "demo", "once"), idempotency_key="key") == keyed
+    set_clock(NOW)
+    posted += [keyed, *post(bus, 2)]
+    set_clock(early)
+    posted += post(bus, 2)
+    assert bus.read_messages() == posted
+    assert [message.msg_id for message in posted] == sorted({message.msg_id for message in posted})
+    assert all(is_ours(message.msg_id) for message in posted)
+    assert posted[0].ts == early
+    assert [bus.get_message(message.msg_id) for message in posted] == posted
+
+
+def test_a_key_stored_while_the_clock_was_years_ahead(bus: MessageBus, set_clock: Callable[[datetime], None]) -> None:
+    """All ids lie ahead from then on, and a key must still stand for its day, and no longer."""
+    draft = Draft("FACT", "demo", "the job of today is done")
+    set_clock(NOW.replace(year=2041))
+    firsts = [bus.append_message(draft, idempotency_key="job")]
+    for days in range(4):
+        for hours in (0, 1, 20):
+            set_clock(NOW + days * 25 * HOUR + hours * HOUR)
+            answer = bus.append_message(draft, idempotency_key="job")
+            if hours == 0:
+                assert answer not in firsts
+                firsts.append(answer)
+            assert answer == firsts[-1]
+            bus.append_message(Draft("FACT", "demo", "x" * 9_000))  # so much that records are found by bisecting
+    assert [message for message in bus.read_messages() if message.meta] == firsts
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=1), 12 * HOUR, 24 * HOUR])
+def test_a_key_stored_while_the_clock_was_hours_ahead(
+    bus: MessageBus, set_clock: Callable[[datetime], None], ahead: timedelta
+) -> None:
+    """... as with the time of another zone: it counts, whatever time the message gives itself."""
+    set_clock(NOW + ahead)
+    first = bus.append_message(Draft("FACT", "demo", "once", ts=TS.replace(year=2001)), idempotency_key="key")
+    set_clock(NOW)
+    assert bus.append_message(Draft("FACT", "demo", "once"), idempotency_key="key") == first
+
+
+def test_a_key_stored_while_the_clock_had_fallen_back(bus: MessageBus, set_clock: Callable[[datetime], None]) -> None:
+    set_clock(NOW)
+    post(bus, 1)
+    set_clock(datetime(1970, 1, 1, 0, 5, tzinfo=UTC))
+    first = bus.append_message(Draft("FACT", "demo", "once"), idempotency_key="key")
+    for moment in (datetime(1970, 1, 1, 3, tzinfo=UTC), NOW + HOUR):
+        set_clock(moment)
+        assert bus.append_message(Draft("FACT", "demo", "once"), idempotency_key="key") == first
 
 
 # --- following ---------------------------------------------------------------------------------

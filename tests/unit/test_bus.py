@@ -80,6 +80,14 @@ def test_the_body_limit_is_an_option(path: Path) -> None:
     assert [len(message.body) for message in big.read_messages()] == [3, 8 * 1024 * 1024]
 
 
+def test_a_bus_shows_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert repr(MessageBus(Path("bus.md"))) == f"MessageBus({str(tmp_path / 'bus.md')!r})"
+    in_memory = MessageBus(MemoryBackend())
+    in_memory.append_message(FACT)
+    assert repr(in_memory) == "MessageBus(<MemoryBackend, messages: 1>)"
+
+
 def test_a_bus_over_another_store() -> None:
     store = MemoryBackend()
     message = MessageBus(store).append_message(FACT)

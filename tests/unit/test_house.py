@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -210,3 +212,11 @@ def test_reading_imports_nothing_that_only_writers_need() -> None:
         }
         top |= {node.module or "" for node in tree_of(ROOT / owner).body if isinstance(node, ast.ImportFrom)}
         assert package not in {name.partition(".")[0] for name in top}
+
+
+def test_the_version_is_written_once() -> None:
+    """The distribution gets it from here, and importing it loads nothing."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "version" in project["project"]["dynamic"]
+    assert project["tool"]["hatch"]["version"]["path"] == "messagebus/__init__.py"
+    assert version("run-agent") == messagebus.__version__

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
+import copy
 import json
 import pickle
-from collections.abc import Mapping
-from dataclasses import FrozenInstanceError, replace
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import FrozenInstanceError, fields, replace
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import combinations
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +24,8 @@ from messagebus import (
     BusNotFoundError,
     Draft,
     DurabilityError,
+    GapWarning,
+    IdempotencyConflictError,
     InvalidBusPathError,
     InvalidMessageError,
     Link,
@@ -24,6 +33,7 @@ from messagebus import (
     Message,
     Parent,
     SinceIDNotFoundError,
+    mend_bus,
 )
 from messagebus.rules import check_draft, check_key
 
@@ -240,17 +250,49 @@ def test_a_message_from_json_needs_id_and_time(data: Any) -> None:
 
 # --- errors ------------------------------------------------------------------------------------
 
-ERRORS = [
-    InvalidMessageError("a"), InvalidBusPathError("b"), BusNotFoundError("c"), SinceIDNotFoundError("d", "e"),
-    LockTimeoutError("/bus.md", 3, 1.25), DurabilityError("/bus.md", (ID,), "disk on fire"),
+
+class OwnError(DurabilityError):
+    """Somebody's own, made in another way than ours."""
+
+    def __init__(self, *, job: str) -> None:
+        super().__init__("/bus.md", (ID,), "disk on fire")
+        self.job = job
+
+
+ERRORS: list[Exception] = [
+    BusError("x", 1), InvalidMessageError("a"), IdempotencyConflictError("a"), InvalidBusPathError("b"),
+    BusNotFoundError("c"), SinceIDNotFoundError("d", "e"), LockTimeoutError("/bus.md", 3, 1.25),
+    DurabilityError("/bus.md", (ID,), "disk on fire"), OwnError(job="nightly"), GapWarning("f"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("error", ERRORS)
-def test_errors_survive_pickling(error: BusError) -> None:
-    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
-    assert isinstance(again, BusError)
+def tree_of(root: type[BusError]) -> set[type[BusError]]:
+    return {root}.union(*map(tree_of, root.__subclasses__()))
+
+
+def test_every_error_of_the_tree_is_tried() -> None:
+    assert {type(error) for error in ERRORS} == tree_of(BusError) | {GapWarning}
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "again",
+    [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy],  # noqa: S301 - our own
+    ids=["pickle", "copy", "deepcopy"],
+)
+def test_errors_can_be_pickled_and_copied(error: Exception, again: Callable[[Exception], Exception]) -> None:
+    error.add_note("seen by the night shift")
+    other = again(again(error))
+    assert other is not error
+    assert (type(other), str(other), other.args, vars(other)) == (type(error), str(error), error.args, vars(error))
+
+
+def test_an_error_comes_from_another_process(tmp_path: Path) -> None:
+    with (
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        pytest.raises(BusNotFoundError, match=str(tmp_path / "none")),
+    ):
+        pool.submit(mend_bus, tmp_path / "none").result(timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -299,3 +341,33 @@ def test_the_public_names() -> None:
 def test_any_other_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
         messagebus.Nonsense  # noqa: B018
+
+
+# --- docs/library.md ---------------------------------------------------------------------------
+
+LIBRARY = (Path(__file__).parents[2] / "docs/library.md").read_text()
+
+
+def rows_below(heading: str) -> list[list[str]]:
+    """The cells of the first table with this heading."""
+    table = LIBRARY[LIBRARY.index(heading) :].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+def test_the_errors_of_an_append_are_caught_in_the_order_of_the_table() -> None:
+    def named(name: str) -> type[Exception]:
+        return getattr(messagebus, name, None) or getattr(builtins, name)
+
+    rows = rows_below("| raised |")
+    kinds = [named(row[0].strip("`")) for row in rows]
+    for kind, row in zip(kinds, rows, strict=True):
+        for name in re.findall(r"`(\w+)`", row[1]):
+            assert issubclass(kind, named(name)), row
+        assert issubclass(kind, OSError) == ("OSError" in row[0] + row[1]), row
+    assert not [(one, two) for one, two in combinations(kinds, 2) if issubclass(two, one)]
+
+
+def test_the_table_of_fields_has_all_of_both() -> None:
+    rows = [(re.findall(r"`(\w+)`", row[0]), row[1:]) for row in rows_below("| field |")]
+    assert {name for names, (draft, _) in rows if draft for name in names} == {one.name for one in fields(Draft)}
+    assert {name for names, _ in rows for name in names} == {one.name for one in fields(Message)}
