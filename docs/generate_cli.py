@@ -127,7 +127,8 @@ variables (`PYTHONUNBUFFERED`, `PYTHONWARNINGS` and the like) change nothing.
 **`post --jsonl`** takes one JSON object a line, with the fields of a message ([SPEC.md](../SPEC.md#12-json))
 but `msg_id` and `intact`, and perhaps `idempotency_key`; flags are the defaults of all lines. Lines are
 stored as they arrive, those that have arrived together in one batch, and each id is printed at once. A bad
-line is named by its number on standard error, the others go in, and the exit code is 6.
+line is named by its number on standard error, the others go in, and the exit code is 6. A line is as strict
+as a request to `serve`: UTF-8, no field twice, no `NaN`.
 
 **`read`** prints text:
 

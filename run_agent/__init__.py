@@ -5,5 +5,6 @@ context      flags, environment, inference: which bus, which project
 output       text and JSON lines; the only writer of stdout
 streams      standard input, output and error, whatever is at their other ends
 interpreter  what variables and process 1 would change, made the same everywhere
+strict_json  the JSON that --jsonl and REST take
 commands     one file a verb
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -30,6 +31,13 @@ def no_thread_is_left() -> Iterator[None]:
     for thread in {*threading.enumerate()} - before:
         thread.join(SECONDS)
         assert not thread.is_alive(), f"{thread.name} goes on after its test"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_is_not_ignored() -> None:
+    """By children: they inherit it from `nohup make test &` and from the background jobs of scripts."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

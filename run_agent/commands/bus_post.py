@@ -260,11 +260,11 @@ def _arriving_lines() -> Iterator[list[tuple[int, bytes]]]:
 
 
 def _draft_from(line: bytes, defaults: dict[str, Any]) -> tuple[Draft, str | None]:
-    import json
+    from run_agent import strict_json
 
     try:
-        data = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        data = strict_json.parse(line)
+    except ValueError as error:
         raise InvalidMessageError(f"not JSON: {error}") from None
     if not isinstance(data, dict):
         raise InvalidMessageError("not a JSON object")

@@ -5,15 +5,15 @@ The names and limits here are those of openapi.py; tests hold the two together.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from starlette.requests import Request
 
 from messagebus import Draft
+from run_agent import strict_json
 from run_agent.server.problems import Problem
 from run_agent.server.tree import Address, address
 
@@ -164,8 +164,8 @@ async def posted(request: Request, largest: int) -> dict[str, Any]:
         if len(body) > largest:
             raise too_large
     try:
-        fields = json.loads(body.decode(), parse_constant=_refuse_constant, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
+        fields = strict_json.parse(bytes(body))
+    except ValueError as error:
         raise Problem(400, f"the request is no JSON object: {error}") from None
     if not isinstance(fields, dict):
         raise Problem(400, "the request must be a JSON object")
@@ -219,14 +219,3 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise Problem(400, f"{name} is missing or no text")
     return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ValueError("a field is given twice")
-    return fields
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")

@@ -340,6 +340,11 @@ BAD_LINES = {
     "surrogate": b'{"body": "\\ud800"}',
     "NUL": b'{"body": "\\u0000"}',
     "depth": b"[" * 100_000,
+    "a field twice": b'{"body": "x", "body": "y"}',
+    "a field twice, further in": b'{"meta": {"a": "1", "a": "2"}}',
+    "no number": b'{"meta": NaN}',
+    "no end": b'{"links": [-Infinity]}',
+    "UTF-16": '{"body": "x"}'.encode("utf-16-be"),
 }
 
 

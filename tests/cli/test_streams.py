@@ -358,6 +358,20 @@ def test_sigterm_elsewhere_does_what_it_does_to_every_program(start: Run, fill: 
     assert running.end(signal.SIGTERM)[0] == -signal.SIGTERM
 
 
+def test_an_ignored_ctrl_c_stays_ignored(start: Run, fill: Run, path: Path) -> None:
+    """As in a background job of a script: Ctrl-C is for the job in front."""
+    fill("a")
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a child inherits
+    try:
+        running = start("bus", "read", "--bus", path, "-f")
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    running.line()
+    running.process.send_signal(signal.SIGINT)
+    fill("b")
+    assert running.line().endswith("b")
+
+
 # --- the interpreter's variables -----------------------------------------------------------------
 
 VARIABLES: list[dict[str, str]] = [
