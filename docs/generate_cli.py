@@ -139,10 +139,13 @@ as a request to `serve`: UTF-8, no field twice, no `NaN`.
 [2026-11-21 03:14:16] (ERROR) (torn) this record lost its en
 ```
 
-Times are UTC. A message starts in the first column and nothing else does: further lines of a body are
-indented, and control characters are shown (`\\x1b`), not sent. So no body can imitate another message or
-drive the terminal. `(torn)`: the length of the text is not the one that was stored; a crash or an editor
-did that. There is colour on a terminal only.
+Times are UTC. A message starts in the first column and nothing else does: further lines of a body
+are indented, and control characters are shown (`\\x1b`), not sent. So no body can imitate another
+message or drive the terminal. On a terminal, long lines are wrapped with that indent, at its width
+when they are shown (24 columns or more); it may break them anew when it is made narrower later, or
+where it is set to show characters of ambiguous width as wide. Into a pipe, lines are as they are.
+`(torn)`: the length of the text is not the one that was stored; a crash or an editor did that.
+There is colour on a terminal only.
 
 `--long` adds the other fields after the type, those that a message has:
 

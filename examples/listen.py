@@ -9,6 +9,7 @@ printed twice when the server is restarted.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import urllib.request
@@ -31,9 +32,18 @@ def events(url: str, last_id: str | None) -> Iterator[tuple[str, str, dict[str, 
 
 
 def shown(text: str) -> str:
-    """``text`` so that it cannot drive the terminal, further lines indented."""
+    """``text`` so that it cannot drive the terminal, and only its start is in the first column."""
     lines = ("".join(char if char.isprintable() else repr(char)[1:-1] for char in line) for line in text.split("\n"))
-    return "\n    ".join(lines)
+    return "\n    ".join(part for line in lines for part in parts(line))
+
+
+def parts(line: str) -> list[str]:
+    """``line``, in parts that no terminal breaks anew: a character takes two of its columns at most."""
+    if not sys.stdout.isatty():
+        return [line]
+    columns = max(os.get_terminal_size().columns or 80, 20) - 8
+    size = columns if line.isascii() else columns // 2
+    return [line[start : start + size] for start in range(0, len(line), size)] or [""]
 
 
 def main(url: str, last: str | None) -> None:
@@ -43,7 +53,7 @@ def main(url: str, last: str | None) -> None:
             for kind, msg_id, data in events(url, last_id):
                 if kind == "message":
                     last_id = msg_id or last_id
-                    print(f"[{data['timestamp']}] ({shown(data['type'])}) {shown(data.get('body', ''))}", flush=True)
+                    print(shown(f"[{data['timestamp']}] ({data['type']}) {data.get('body', '')}"), flush=True)
                     if data.get("body") == last:
                         return
         except OSError as error:

@@ -57,8 +57,13 @@ def stored(record: bytes, *, first: bool) -> None:
 
 
 def message(message: Message, *, long: bool = False, colour: bool = False) -> None:
-    """One message, as text."""
-    _write(text_of(message, long=long, colour=colour).encode("utf-8", "backslashreplace") + b"\n")
+    """One message, as text; to a terminal in rows that are no wider than it is."""
+    text = text_of(message, long=long, colour=colour).encode("utf-8", "backslashreplace")
+    if is_terminal():
+        from run_agent import rows
+
+        text = rows.wrapped(text.decode(), sys.stdout.fileno()).encode()
+    _write(text + b"\n")
 
 
 def flush() -> None:
