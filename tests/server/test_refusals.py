@@ -37,7 +37,6 @@ REFUSED: list[tuple[int, str | bytes]] = [
     (400, '{"body": Infinity}'),
     (400, '{"body": "x", "meta": {"a": -Infinity}}'),
     (400, '{"body": "a\nline"}'),
-    (400, "\ufeff" + '{"body": "x"}'),
     (400, b'{"body": "\xff"}'),
     (400, "[" * 100_000),
     (400, '{"body": ' + "9" * 5000 + "}"),
