@@ -59,6 +59,12 @@ def api_key() -> str | None:
     return os.environ.get("RUN_AGENT_API_KEY", "").strip() or None
 
 
+def is_credential(path: str) -> bool:
+    """Does a file lie in the directory in which systemd gives a service its credentials?"""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(directory) and os.path.dirname(os.path.realpath(path)) == os.path.realpath(directory or "")
+
+
 def has_editor() -> bool:
     """Is an editor named that may need no terminal?"""
     return bool(os.environ.get("VISUAL") or os.environ.get("EDITOR"))

@@ -97,6 +97,8 @@ def serve(**given: Any) -> int:
         ) from None
 
     def announce() -> None:
+        if not os.path.isdir(root):
+            running.warn(f"{os.path.abspath(root)} is not there: nothing is served until something is posted below it")
         output.line(f"Serving {os.path.abspath(root)} at {running.address_of(listener)} (Ctrl-C ends it)")
         output.flush()
         if given["open_page"]:
@@ -115,8 +117,12 @@ def _key(path: str | None) -> str | None:
             key = file.read().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"--api-key-file {path}: {getattr(error, 'strerror', None) or 'is no text'}.") from None
-    if mode & 0o077:
-        raise click.UsageError(f"--api-key-file {path} has mode {mode:03o}, so others can read it: chmod 600 {path}")
+    # The group's bits of a credential are the mask of an access control list, by which systemd lets the service in.
+    if mode & (0o007 if context.is_credential(path) else 0o077):
+        raise click.UsageError(
+            f"--api-key-file {path} has mode {mode:03o}, so others can read it: chmod 600 {path}; "
+            "a key in a file that cannot have that mode goes into RUN_AGENT_API_KEY."
+        )
     if not key:
         raise click.UsageError(f"--api-key-file {path} is empty: write a key into it.")
     return key

@@ -9,7 +9,6 @@ import { fits, isEverything } from "./filter.js";
 /** @typedef {import("./types.js").Bus} Bus */
 /** @typedef {import("./types.js").Filter} Filter */
 /** @typedef {import("./types.js").Message} Message */
-/** @typedef {import("./types.js").Page} Page */
 
 const PAGE = 100;
 export const MOST = 3_000; // messages held; the rest is a page away
@@ -34,14 +33,15 @@ export class Log {
     this.filter = filter;
   }
 
-  /** The newest page, and where the stream has to go on. */
+  /** The newest page, and where the stream has to go on: after what was the newest, fitting or not, before we asked. */
   async open() {
+    const newest = isEverything(this.filter) ? undefined : await list(this.bus, { limit: 1 });
     const page = await this.#page({ limit: PAGE });
     this.#begin(page.messages);
-    this.previous = cursor(page, PAGE);
+    this.previous = page.previous;
     this.isAtEnd = true;
     this.#join();
-    return page.next;
+    return (newest ?? page).next;
   }
 
   /** A stretch around a message. @param {string} msgId */
@@ -166,12 +166,4 @@ export class Log {
       }
     }
   }
-}
-
-/**
- * Where the page before this one ends. @param {Page} page @param {number} size
- * @returns {string | undefined}
- */
-function cursor(page, size) {
-  return page.previous ?? (page.messages.length >= size ? page.messages[0].msg_id : undefined);
 }

@@ -12,12 +12,15 @@
     search     pages of a log, from either end, of what fits
     summary    a bus in numbers
     activity   all buses at a glance, and what is unread
+    conductor  projects and tasks, as the web UI of the Go project asks for them
+    conditional answers that a client holds already, not sent again
     writing    the posts to a bus, one after another
     feed       one reading of a bus for all its streams
     stream     server-sent events: history, then the feed
     session    the cookie that stands for the key in a browser
     page       the files of the page (run_agent/page), and the rules they run under
     openapi    the description that /openapi.json gives
+    schemas    the shapes in it
 
 Nothing here knows click or the environment. docs/server.md is the manual, docs/security.md says
 against whom it is built.

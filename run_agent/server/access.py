@@ -10,8 +10,9 @@ import hmac
 import re
 from collections.abc import Collection
 from hashlib import sha256
+from urllib.parse import unquote
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from run_agent.server.problems import Problem
@@ -24,6 +25,7 @@ _SESSION = "/api/v1/session"  # checks the key itself, or takes a cookie back
 _READING = ("GET", "HEAD")
 _MISLEADING = re.compile(rb"%2f|%5c|%00|\\|(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _PORT = re.compile(r":\d+\Z")
+_ABSOLUTE = re.compile(rb"https?://([^/?#]+)(.*)", re.IGNORECASE | re.DOTALL)
 _KEY = re.compile(r"[!-~]+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/*\s]+")
 
@@ -49,11 +51,13 @@ class Access:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
         try:
+            scope = _in_origin_form(scope)
+            headers = Headers(scope=scope)
             _check_head(scope, headers)
             _check_path(scope)
-            self._check_host(headers)
+            if not _is_health(scope):  # load balancers and kubelets ask by an address, or by no name at all
+                self._check_host(headers)
             self._check_origin(headers)
             if not _is_open(scope):
                 self._check_key(scope["method"], headers)
@@ -111,10 +115,35 @@ def check_options(key: str | None, origins: Collection[str]) -> None:
 
 def _is_open(scope: Scope) -> bool:
     """Is it for everybody? The files of the page are those of the package, and say nothing of the buses."""
-    path, method = scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]
+    path, method = _path_of(scope), scope["method"]
     if method in _READING and (path == "/" or path.startswith("/page/")):
         return True
     return path in _OPEN or (path == _SESSION and method in ("POST", "DELETE"))
+
+
+def _is_health(scope: Scope) -> bool:
+    return _path_of(scope) in _OPEN and scope["method"] in _READING
+
+
+def _path_of(scope: Scope) -> str:
+    """The path below the one that we are mounted at."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def _in_origin_form(scope: Scope) -> Scope:
+    """``GET http://host/path`` is a request for ``/path`` (RFC 9112, 3.2.2): every server must understand it.
+
+    Its host counts, as that of the Host header does: where there are two of them, which one was meant is not known.
+    """
+    absolute = _ABSOLUTE.fullmatch(scope.get("raw_path") or b"")
+    if not absolute:
+        return scope
+    host, raw = absolute[1].decode("latin-1"), absolute[2] or b"/"
+    headers = MutableHeaders(raw=list(scope["headers"]))
+    if headers.setdefault("host", host).lower() != host.lower():
+        raise Problem(403, f"the request names two hosts, {host!r:.80} and {headers['host']!r:.80}")
+    return {**scope, "path": unquote(raw.decode("latin-1")), "raw_path": raw, "headers": headers.raw}
 
 
 def _as_in_header(host: str) -> str:
@@ -139,4 +168,8 @@ def _check_head(scope: Scope, headers: Headers) -> None:
 def _check_path(scope: Scope) -> None:
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     if _MISLEADING.search(raw.partition(b"?")[0]):
-        raise Problem(400, "the path holds an encoded slash, a backslash, NUL, '.' or '..'")
+        raise Problem(
+            400,
+            "the path holds an encoded slash, a backslash, NUL, '.' or '..'; "
+            "ask for a message with such an id by /api/v1/messages?msg_id=ID",
+        )

@@ -17,6 +17,8 @@ from starlette.routing import Route
 from messagebus import BusError
 from run_agent.server import asked, openapi, problems
 from run_agent.server.access import LOOPBACK_NAMES, Access, check_options
+from run_agent.server.activity import Activity
+from run_agent.server.conductor import Conductor
 from run_agent.server.feed import Feeds
 from run_agent.server.journal import Journal
 from run_agent.server.messages import Messages
@@ -61,7 +63,9 @@ def create_app(
     check_options(api_key, allowed_origins)
     options = {"lock_timeout": _LOCK_TIMEOUT, "max_retries": 1, "poll_interval": 0.5}
     tree = Tree(os.fspath(root), fsync=fsync, auto_rotate_bytes=auto_rotate_bytes, **options)
-    messages = Messages(tree, largest_body=max_request_bytes)
+    activity = Activity(tree)
+    messages = Messages(tree, activity, largest_body=max_request_bytes)
+    conductor = Conductor(activity)
     feeds = Feeds(tree, most=max_streams, most_on_one=max_streams_per_bus)
     sessions = Sessions(api_key)
     pace = Pace(heartbeat, send_timeout)
@@ -83,6 +87,9 @@ def create_app(
         Route("/api/v1/unread", messages.unread, methods=["POST"]),
         Route("/api/v1/projects", messages.projects),
         Route("/api/v1/projects/{project_id}/tasks", messages.tasks),
+        Route("/api/projects", conductor.projects),
+        Route("/api/projects/{project_id}", conductor.project),
+        Route("/api/projects/{project_id}/tasks", conductor.tasks),
         Route("/api/v1/version", _version),
         Route("/api/v1/health", _health),
         Route("/healthz", _health),
@@ -97,6 +104,7 @@ def create_app(
         ],
         exception_handlers={HTTPException: _not_ours, **dict.fromkeys(_FORESEEN, _answer)},
     )
+    app.router.redirect_slashes = False  # to an address made of what we know of ours: a proxy has another
     app.state.end_streams = feeds.end
     return app
 
@@ -113,6 +121,7 @@ def _cors(origins: Collection[str]) -> list[Middleware]:
     if not origins:
         return []
     headers = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key", "X-Request-ID"]
+    headers.append("X-Conductor-Client")  # the Go project's web UI sends it with every request
     return [
         Middleware(
             CORSMiddleware,

@@ -21,12 +21,15 @@ MOST_MESSAGES = 5_000
 GROUPS = ("type", "run_id")  # by which a summary can tell messages apart
 MOST_PARTS = 500  # of a histogram
 LARGEST_COUNT = 10**18 - 1  # that may be asked for
+_DEFAULT_TYPE = "USER"
 POSTED_FIELDS = ("type", "body", "run_id", "issue_id", "parents", "links", "meta")
 _SCOPE_FIELDS = ("project_id", "task_id")
 LISTED_BY = (
-    *_SCOPE_FIELDS, "after", "before", "limit", "first", "type", "run_id", "parent", "text", "from", "until"
+    *_SCOPE_FIELDS, "after", "before", "limit", "first", "msg_id", "type", "run_id", "parent", "text", "from", "until"
 )  # fmt: skip
 MOST_PLACES = 1_000  # in one question about unread messages
+MOST_TASKS = 500  # on a page of tasks
+_TASKS = 50  # unless more are asked for
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Listing:
     before: str | None = None
     limit: int | None = None
     first: int | None = None
+    msg_id: str | None = None
     types: frozenset[str] | None = None
     run_id: str | None = None
     parent: str | None = None
@@ -48,7 +52,7 @@ class Listing:
     @property
     def is_plain(self) -> bool:
         """Do cursors and counts say it all?"""
-        narrowing = (self.before, self.types, self.run_id, self.parent, self.text, self.start, self.end)
+        narrowing = (self.before, self.msg_id, self.types, self.run_id, self.parent, self.text, self.start, self.end)
         return all(value is None for value in narrowing)
 
 
@@ -90,6 +94,7 @@ def listing(request: Request, allowed: tuple[str, ...]) -> Listing:
         before=query.get("before") or None,
         limit=_count(query, "limit"),
         first=_count(query, "first"),
+        msg_id=query.get("msg_id") or None,
         types=types or None,
         run_id=query.get("run_id"),
         parent=query.get("parent") or None,
@@ -110,11 +115,29 @@ def charting(request: Request) -> Charting:
 
 
 def place(request: Request) -> str | None:
-    """The id that a stream is to go on behind: of the header, which a client sends when it comes again,
-    else of the query."""
-    query = parameters(request, ("after",) if in_path(request) else (*_SCOPE_FIELDS, "after"))
-    header = request.headers.get("last-event-id", "").encode("latin-1").decode(errors="replace")  # UTF-8, by HTML
-    return header or query.get("after") or None
+    """The id that a stream is to go on after. A client that comes again sends it in a header, or as ``lastEventId``
+    where it can send none; ``after`` is where it began."""
+    places = ("after", "lastEventId")
+    query = parameters(request, places if in_path(request) else (*_SCOPE_FIELDS, *places))
+    return _text_of_header(request, "last-event-id") or query.get("lastEventId") or query.get("after") or None
+
+
+def window(request: Request) -> tuple[int, int]:
+    """How many tasks a page is to hold, and how many to skip before it."""
+    query = parameters(request, ("limit", "offset"))
+    offset = query.get("offset", "0")
+    if not (offset.isascii() and offset.isdigit() and len(offset) < 20 and int(offset) <= LARGEST_COUNT):
+        raise Problem(400, f"offset is {offset!r:.80}; it must be a number from 0 on")
+    return min(_count(query, "limit") or _TASKS, MOST_TASKS), int(offset)
+
+
+def _text_of_header(request: Request, name: str) -> str:
+    """Browsers send UTF-8, as HTML says; libraries for HTTP send Latin-1, as that once said."""
+    raw = request.headers.get(name, "").encode("latin-1")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def parameters(request: Request, allowed: tuple[str, ...]) -> dict[str, str]:
@@ -205,13 +228,20 @@ def draft(fields: dict[str, Any], at: Address | None) -> tuple[Address, Draft]:
         at = address(_text(fields, "project_id"), _text(fields, "task_id") if "task_id" in fields else None)
     if not _text(fields, "body").strip():
         raise Problem(400, "the body is blank: there is nothing to post")
-    given = {"type": "USER", **fields, "project_id": at.project_id} | ({"task_id": at.task_id} if at.task_id else {})
+    given = {**fields, "type": _type(fields), "project_id": at.project_id}
+    given |= {"task_id": at.task_id} if at.task_id else {}
     parents = given.pop("parents", [])
     if not isinstance(parents, list) or not all(isinstance(parent, str | dict) for parent in parents):
         raise Problem(400, "parents must be a list of ids, or of objects with msg_id, kind and meta")
     related = [{"msg_id": parent} if isinstance(parent, str) else parent for parent in parents]
     given |= {"parents": [parent.get("msg_id") for parent in related], "relations": related}
     return at, Draft.from_json(given)
+
+
+def _type(fields: Mapping[str, Any]) -> Any:
+    """The type that is given, without blanks around it; USER where that is nothing."""
+    kind = fields.get("type", "")
+    return kind.strip(" \t") or _DEFAULT_TYPE if isinstance(kind, str) else kind
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

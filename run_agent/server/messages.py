@@ -15,9 +15,10 @@ from messagebus import Message, MessageBus
 from run_agent.server import asked
 from run_agent.server.activity import Activity
 from run_agent.server.asked import MOST_MESSAGES, Charting, Listing
+from run_agent.server.conditional import is_held
 from run_agent.server.outline import Outlines
-from run_agent.server.problems import Problem
-from run_agent.server.search import search
+from run_agent.server.problems import Problem, unknown
+from run_agent.server.search import Found, search
 from run_agent.server.summary import summary
 from run_agent.server.tree import Address, Tree, address
 from run_agent.server.wire import as_json, json_response
@@ -29,11 +30,11 @@ _NEAR = 4 * MOST_MESSAGES  # messages that are looked at together
 class Messages:
     """The messages of all buses of a tree."""
 
-    def __init__(self, tree: Tree, *, largest_body: int) -> None:
+    def __init__(self, tree: Tree, activity: Activity, *, largest_body: int) -> None:
         self._tree = tree
         self._writer = Writer(tree)
         self._outlines = Outlines(tree)
-        self._activity = Activity(tree)
+        self._activity = activity
         self._largest_body = largest_body
 
     async def list_v1(self, request: Request) -> Response:
@@ -57,10 +58,11 @@ class Messages:
     async def one(self, request: Request) -> Response:
         """The message with an id."""
         asked.parameters(request, ("project_id", "task_id"))
+        msg_id = request.path_params["msg_id"]
         bus = self._tree.bus(asked.scope_of(request.query_params))
-        message = await run_in_threadpool(bus.get_message, request.path_params["msg_id"])
+        message = await run_in_threadpool(bus.get_message, msg_id)
         if message is None:
-            raise Problem(404, "the log does not hold this message")
+            raise Problem(404, unknown(msg_id))
         return json_response(as_json(message.to_json()))
 
     async def summary(self, request: Request) -> Response:
@@ -74,7 +76,7 @@ class Messages:
         asked.parameters(request, ())
         document = as_json({"buses": await run_in_threadpool(self._activity.all)})
         tag = f'"{sha256(document).hexdigest()[:32]}"'
-        if request.headers.get("if-none-match") == tag:
+        if is_held(request, tag):
             return Response(status_code=304, headers={"ETag": tag})
         response = json_response(document)
         response.headers["ETag"] = tag
@@ -105,25 +107,37 @@ class Messages:
 
     def _listed(self, at: Address, wanted: Listing) -> bytes:
         bus = self._tree.bus(at)
-        if not wanted.is_plain and not _is_tail_of_type(wanted):
+        if wanted.is_plain or _is_tail_of_type(wanted):
+            found = _select(bus, wanted)
+        else:
             found = search(self._outlines, bus, at, wanted)
-            ways = {"next": found.next, "previous": found.previous, "replies": found.replies}
-            more = {name: value for name, value in ways.items() if value}
-            return as_json({"messages": [message.to_json() for message in found.messages], **more})
-        messages = _select(bus, wanted)
-        last = {"next": messages[-1].msg_id} if messages else {}
-        return as_json({"messages": [message.to_json() for message in messages], **last})
+        ways = {"next": found.next, "previous": found.previous, "replies": found.replies}
+        more = {name: value for name, value in ways.items() if value}
+        messages = [message.to_json() for message in found.messages]
+        return as_json({"messages": messages, **more, **({} if messages else self._absence(at))})
 
     def _summed_up(self, at: Address, wanted: Charting) -> bytes:
-        return as_json(summary(self._outlines.of(at), self._tree.bus(at), wanted))
+        about = summary(self._outlines.of(at), self._tree.bus(at), wanted)
+        return as_json(about if about["count"] else about | self._absence(at))
+
+    def _absence(self, at: Address) -> dict[str, bool]:
+        """Of what holds no messages: whether there is no such bus at all, which is no error, since clients ask for
+        a bus and listen to it before the first post makes it."""
+        return {} if self._tree.exists(at) else {"exists": False}
 
 
-def _select(bus: MessageBus, wanted: Listing) -> list[Message]:
-    if wanted.types is not None:
-        return _of_type(bus, next(iter(wanted.types)), wanted.since, wanted.limit or MOST_MESSAGES)
+def _select(bus: MessageBus, wanted: Listing) -> Found:
+    """What is found without knowing the whole log."""
+    limit = wanted.limit or MOST_MESSAGES
     if wanted.first is not None:
-        return bus.read_messages(wanted.since, first=wanted.first)
-    return bus.read_messages(wanted.since, limit=wanted.limit or MOST_MESSAGES)
+        messages, is_cut = bus.read_messages(wanted.since, first=wanted.first), False
+    elif wanted.types is not None:
+        messages, is_cut = _of_type(bus, next(iter(wanted.types)), wanted.since, limit)
+    else:
+        messages = bus.read_messages(wanted.since, limit=limit + 1)
+        messages, is_cut = messages[-limit:], len(messages) > limit
+    ids = [message.msg_id for message in messages]
+    return Found(messages, ids[-1] if ids else None, ids[0] if is_cut else None, {})
 
 
 def _is_tail_of_type(wanted: Listing) -> bool:
@@ -131,14 +145,22 @@ def _is_tail_of_type(wanted: Listing) -> bool:
     return wanted.first is None and len(wanted.types or ()) == 1 and replace(wanted, types=None).is_plain
 
 
-def _of_type(bus: MessageBus, kind: str, since: str | None, limit: int) -> list[Message]:
-    """The newest ``limit`` messages of a type; without ``since``, first looked for among the newest."""
-    reach = limit
+def _of_type(bus: MessageBus, kind: str, since: str | None, limit: int) -> tuple[list[Message], bool]:
+    """The newest ``limit`` messages of a type, and whether there are older messages that were not looked at; without
+    ``since``, first looked for among the newest."""
+    reach = limit + 1
     while since is None and reach <= _NEAR:
         newest = bus.read_last_n(reach)
-        matching = [message for message in newest if message.type.upper() == kind]
-        if len(matching) >= limit or len(newest) < reach:
-            return matching[-limit:]
+        matching = [message for message in newest if message.type.upper() == kind][-limit:]
+        is_cut = len(matching) == limit and matching[0] is not newest[0]
+        if is_cut or len(newest) < reach:
+            return matching, is_cut
         reach *= 4
+    kept: deque[Message] = deque(maxlen=limit)
+    dropped = 0
     with closing(bus.iter_messages(since)) as messages:  # in constant memory, however rare the type is
-        return list(deque((message for message in messages if message.type.upper() == kind), limit))
+        for message in messages:
+            if message.type.upper() == kind:
+                dropped += len(kept) == limit
+                kept.append(message)
+    return list(kept), dropped > 0

@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from messagebus import RUN_CRASH, RUN_START, RUN_STOP, Message, MessageBus, SinceIDNotFoundError
-from run_agent.server.problems import Problem
+from run_agent.server.problems import Problem, unknown
 from run_agent.server.tree import Address, Tree
 
 ASKING = ("ISSUE", "QUESTION")  # types that wait for an answer
@@ -79,7 +79,7 @@ class Outline:
     def position(self, msg_id: str) -> int:
         """Raises Problem."""
         if msg_id not in self.positions:
-            raise Problem(404, f"the log does not hold the message {msg_id:.80}")
+            raise Problem(404, unknown(msg_id))
         return self.positions[msg_id]
 
     def add(self, message: Message) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from run_agent.server.conditional import is_held
 from run_agent.server.problems import Problem
 
 INDEX = "index.html"
@@ -53,7 +54,7 @@ async def page(request: Request) -> Response:
     if file is None:
         raise Problem(404, "the page has no such file")
     headers = {"ETag": file.tag, "Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
-    if request.headers.get("if-none-match") == file.tag:
+    if is_held(request, file.tag):
         return Response(status_code=304, headers=headers)
     return Response(file.content, media_type=file.kind, headers=headers)
 

@@ -68,6 +68,12 @@ def too_many(message: str) -> Problem:
     return Problem(429, message, headers=_RETRY_AFTER)
 
 
+def unknown(msg_id: str) -> str:
+    """What to say of an id that a log does not hold. It begins as in the Go project, whose web UI looks for it."""
+    hint = " (in a URL, + is a blank: write %2B)" if " " in msg_id else ""
+    return f"message id not found: the log does not hold {msg_id:.80}{hint}"
+
+
 def of(error: Exception) -> Problem | None:
     """The answer that an error of the library means; None for one that nobody foresaw."""
     if isinstance(error, Problem):
@@ -85,7 +91,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, InvalidMessageError):
         return str(error)
     if isinstance(error, SinceIDNotFoundError):
-        return f"the log does not hold the message {error.msg_id}; leave the id out to read from the beginning"
+        return f"{unknown(error.msg_id)}; leave the id out to read from the beginning"
     if isinstance(error, InvalidBusPathError):
         return "something else than a bus file stands in its place: a link, a directory, a device"
     if isinstance(error, LockTimeoutError):

@@ -18,11 +18,13 @@ from run_agent.server.app import create_app
 from run_agent.server.connection import Connection
 from run_agent.server.journal import JsonLines, TextLines
 
-__all__ = ["LOOPBACK_NAMES", "address_of", "create_app", "listen", "run", "server_of"]
+__all__ = ["LOOPBACK_NAMES", "address_of", "create_app", "listen", "run", "server_of", "warn"]
 
 _BACKLOG = 2048
 _STALLED_MS = 60_000  # a peer that takes nothing for so long is gone
 _LONGEST_GOODBYE = 5  # seconds for requests to end in
+
+_log = logging.getLogger("run_agent.server")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -55,6 +57,11 @@ def run(app: Starlette, listener: socket.socket, *, log_json: bool, ready: Calla
     server = server_of(app, ready)
     server.run(sockets=[listener])
     return server.exit_code
+
+
+def warn(text: str) -> None:
+    """A line in the log."""
+    _log.warning("%s", text)
 
 
 def server_of(app: Starlette, ready: Callable[[], object] = lambda: None) -> _Server:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from messagebus import Message, MessageBus, SinceIDNotFoundError
@@ -15,7 +15,8 @@ _MOST_READ = 20_000  # of which one request reads the bodies; the next page goes
 
 
 class Found(NamedTuple):
-    """A page, and the ids from which to go on: after ``next`` and before ``previous``, where there is more."""
+    """A page, and the ids from which to go on: after ``next``; before ``previous``, where not everything older that
+    was asked for has been looked at."""
 
     messages: list[Message]
     next: str | None
@@ -38,7 +39,7 @@ class _StaleError(Exception):
 
 
 def _page(outline: Outline, bus: MessageBus, wanted: Listing) -> Found:
-    floor, low, high = _span(outline, wanted)
+    low, high = _span(outline, wanted)
     forward, most = wanted.first is not None, min(wanted.first or wanted.limit or MOST_MESSAGES, MOST_MESSAGES)
     found: list[tuple[int, Message]] = []
     start, stop = (low, low) if forward else (high, high)  # what has been looked at
@@ -53,24 +54,25 @@ def _page(outline: Outline, bus: MessageBus, wanted: Listing) -> Found:
         found = found + new if forward else new + found
         if len(found) >= most or read >= _MOST_READ:
             break
-    if len(found) >= most:
+    is_full, is_unfinished = len(found) >= most, forward and stop < high
+    if is_full:
         found = found[:most] if forward else found[-most:]
-        start, stop = (start, found[-1][0] + 1) if forward else (found[0][0], stop)
+        start = start if forward else found[0][0]
     ids = [outline.ids[here] for here, _ in found]
     return Found(
         [message for _, message in found],
-        next=outline.ids[stop - 1] if start < stop else None,
-        previous=outline.ids[start] if floor < start < len(outline) else None,
+        next=outline.ids[stop - 1] if is_unfinished and not is_full else ids[-1] if ids else None,
+        previous=outline.ids[start] if low < start < len(outline) else None,
         replies={msg_id: len(outline.replies[msg_id]) for msg_id in ids if msg_id in outline.replies},
     )
 
 
-def _span(outline: Outline, wanted: Listing) -> tuple[int, int, int]:
-    """The first position of the times asked for, and those from which and up to which to look."""
+def _span(outline: Outline, wanted: Listing) -> tuple[int, int]:
+    """The positions from which and up to which to look."""
     floor, ceiling = outline.between(wanted.start, wanted.end, len(outline))
     low = max(floor, outline.position(wanted.since) + 1 if wanted.since else 0)
     high = min(ceiling, outline.position(wanted.before)) if wanted.before else ceiling
-    return floor, low, max(low, high)
+    return low, max(low, high)
 
 
 def _stretches(low: int, high: int, *, forward: bool) -> Iterator[tuple[int, int]]:
@@ -81,10 +83,13 @@ def _stretches(low: int, high: int, *, forward: bool) -> Iterator[tuple[int, int
 
 
 def _places(outline: Outline, wanted: Listing, start: int, stop: int) -> list[int]:
-    if wanted.parent is None:
-        places = list(outline.matching(wanted.types, wanted.run_id).among(range(start, stop)))
-    else:
-        places = [here for here in outline.replies.get(wanted.parent, ()) if start <= here < stop]
+    candidates: Sequence[int] = range(start, stop)
+    if wanted.parent is not None:
+        candidates = [here for here in outline.replies.get(wanted.parent, ()) if start <= here < stop]
+    if wanted.msg_id is not None:
+        here = outline.positions.get(wanted.msg_id, -1)
+        candidates = [here] if here in candidates else []
+    places = list(outline.matching(wanted.types, wanted.run_id).among(candidates))
     if outline.in_order:
         return places
     return [here for here in places if outline.is_between(here, wanted.start, wanted.end)]

@@ -21,6 +21,8 @@ from run_agent.server.wire import event, message_event
 
 _FRESH = 20  # messages that a client without a place is given first
 _PAGE = 256 * 1024  # bytes of events made of the file at a time, but for a longer one
+# A proxy that compresses would hold events back until it has enough of them.
+_HEADERS = {"Cache-Control": "no-store, no-transform"}
 _GOODBYE = 2.0  # seconds that a stream may take to end in good order
 _RETRY = b"retry: 1000\n"  # milliseconds; a line of the first event, sent before it for who waits for a byte
 
@@ -50,6 +52,7 @@ class Stream(Response):
         with self._feeds.listening(self._at, self._bus) as feed:
             response = EventSourceResponse(
                 self._events(feed, data, place),
+                headers=_HEADERS,
                 sep="\n",
                 ping=self._pace.heartbeat,
                 ping_message_factory=_heartbeat,

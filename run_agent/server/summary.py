@@ -55,10 +55,13 @@ def _unanswered(outline: Outline, bus: MessageBus) -> dict[str, Any]:
 def _histogram(outline: Outline, wanted: Charting, count: int) -> dict[str, Any]:
     """How many messages of each of the most frequent names came in each of equal parts of the time."""
     column = outline.types if wanted.by == "type" else outline.runs
-    start, end = _extent(outline, wanted, count)
-    low, high = outline.between(start, end, count)
-    step = max((end - start) / wanted.parts, _LEAST_STEP)
     parts = wanted.parts
+    extent = _extent(outline, wanted, count)
+    if extent is None:
+        return {"by": wanted.by, "step": _LEAST_STEP, "series": [], "rest": [0] * parts}
+    start, end = extent
+    low, high = outline.between(start, end, count)
+    step = max((end - start) / parts, _LEAST_STEP)
     cells = Counter(
         (number, min(max(int((time - start) / step), 0), parts - 1))
         for number, time in zip(column.numbers[low:high], outline.times[low:high], strict=True)
@@ -76,12 +79,15 @@ def _histogram(outline: Outline, wanted: Charting, count: int) -> dict[str, Any]
     return {"by": wanted.by, "start": _iso(start), "step": step, "series": series, "rest": rest}
 
 
-def _extent(outline: Outline, wanted: Charting, count: int) -> tuple[float, float]:
-    """From when to when: as wanted, else the whole log, up to just behind its last message."""
-    first, last = (_first(outline, count), _last(outline, count)) if count else (0.0, 0.0)
+def _extent(outline: Outline, wanted: Charting, count: int) -> tuple[float, float] | None:
+    """From when to when: as wanted, else the whole log, up to just after its last message. None of an empty log,
+    where nobody says when."""
+    first, last = (_first(outline, count), _last(outline, count)) if count else (wanted.end, wanted.start)
     start = first if wanted.start is None else wanted.start
-    end = last + _LEAST_STEP if wanted.end is None else wanted.end
-    return start, max(start, end)
+    end = last if wanted.end is None else wanted.end
+    if start is None or end is None:
+        return None
+    return start, max(start, end + _LEAST_STEP if wanted.end is None else end)
 
 
 def _first(outline: Outline, count: int) -> float:

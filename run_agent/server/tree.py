@@ -79,6 +79,13 @@ class Tree:
         os.makedirs(os.path.dirname(self._path(at)), exist_ok=True)
         return bus
 
+    def exists(self, at: Address) -> bool:
+        """Is there a bus, be it empty?"""
+        try:
+            return _look(self._path(at)) is not None
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
     def projects(self) -> list[dict[str, Any]]:
         """Every project that has a bus, or a task with one."""
         found = []

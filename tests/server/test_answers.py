@@ -43,7 +43,7 @@ REQUESTS: list[tuple[int, str, str, dict[str, Any]]] = [
     (405, "POST", "/healthz", {}),
     (413, "POST", "/api/projects/demo/messages", {"json": {"body": "x" * 2000}}),
     (415, "POST", "/api/projects/demo/messages", {"content": b"body=x"}),
-    (422, "POST", "/api/projects/demo/messages", {"json": {"body": "x", "type": " "}}),
+    (422, "POST", "/api/projects/demo/messages", {"json": {"body": "x", "type": "\x00"}}),
 ]
 
 

@@ -114,7 +114,7 @@ def test_two_of_them(serving: Callable[..., Any], tmp_path: Path) -> None:
     client = serving(lambda ours: Starlette(routes=[Mount("/one", ours), Mount("/two", other)])).client
     path = "/api/projects/demo/messages"
     assert client.post(f"/one{path}", json={"body": "x"}).status_code == 201
-    assert client.get(f"/two{path}").json() == {"messages": []}
+    assert client.get(f"/two{path}").json() == {"messages": [], "exists": False}
     assert len(client.get(f"/one{path}").json()["messages"]) == 1
 
 

@@ -56,13 +56,16 @@ def ask(api: httpx.Client, way: Way) -> Callable[..., httpx.Response]:
     return get
 
 
-def listed(answer: httpx.Response) -> list[dict[str, Any]]:
-    """The messages; ``next`` is the id of the last one."""
+def listed(answer: httpx.Response, *, is_cut: bool = False) -> list[dict[str, Any]]:
+    """The messages; ``next`` is the id of the last one, and ``previous`` that of the first, where older ones were
+    left out."""
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/json"
     document = answer.json()
-    assert document == {"messages": document["messages"]} | (
-        {"next": document["messages"][-1]["msg_id"]} if document["messages"] else {}
+    assert document.pop("exists", False) is False
+    ids = [message["msg_id"] for message in document["messages"]]
+    assert document == {"messages": document["messages"]} | ({"next": ids[-1]} if ids else {}) | (
+        {"previous": ids[0]} if is_cut else {}
     )
     return document["messages"]
 
@@ -80,21 +83,29 @@ def test_after_a_message(ask: Callable[..., httpx.Response], log: MessageBus) ->
 
 def test_the_newest(ask: Callable[..., httpx.Response], log: MessageBus) -> None:
     everything = [message.to_json() for message in log.read_messages()]
-    assert listed(ask(limit=2)) == everything[-2:]
-    assert listed(ask(everything[1]["msg_id"], limit=2)) == everything[-2:]
+    assert listed(ask(limit=2), is_cut=True) == everything[-2:]
+    assert listed(ask(everything[1]["msg_id"], limit=2), is_cut=True) == everything[-2:]
+    assert listed(ask(everything[2]["msg_id"], limit=2)) == everything[-2:]
     assert listed(ask(everything[3]["msg_id"], limit=2)) == everything[4:]
+    assert listed(ask(limit=5)) == everything
 
 
 def test_an_empty_bus(ask: Callable[..., httpx.Response], root: Path, problem: Problem) -> None:
-    assert ask().json() == {"messages": []}
+    assert ask().json() == {"messages": [], "exists": False}
+    assert ask(first=1).json() == {"messages": [], "exists": False}
     assert problem(ask("MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"))[:2] == (404, "NOT_FOUND")
     assert not root.exists(), "who reads makes nothing"
+    for directory, name in (("demo", "PROJECT"), ("demo/t1", "TASK")):
+        (root / directory).mkdir(parents=True)
+        (root / directory / f"{name}-MESSAGE-BUS.md").touch()
+    assert ask().json() == {"messages": []}
 
 
 def test_an_unknown_id(ask: Callable[..., httpx.Response], log: MessageBus, root: Path, problem: Problem) -> None:
     for unknown in ("MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA", "nonsense", "\u2028", "é", "x" * 3000):
         status, code, message = problem(ask(unknown))
         assert (status, code) == (404, "NOT_FOUND")
+        assert message.startswith("message id not found"), "the Go project's web UI looks for it"
         assert str(root) not in message, "paths are nobody's business"
 
 
@@ -148,17 +159,18 @@ def test_at_most_so_many(api: httpx.Client, tell: Callable[..., list[str]]) -> N
     """By the newest, unless ``first`` asks for the oldest."""
     ids = tell(*map(str, range(MOST + 3)))
 
-    def got(path: str, **query: object) -> list[str]:
-        return [message["msg_id"] for message in listed(api.get(path, params=query))]
+    def got(path: str, *, is_cut: bool, **query: object) -> list[str]:
+        return [message["msg_id"] for message in listed(api.get(path, params=query), is_cut=is_cut)]
 
     for way, query, cursor in (PROJECT_V1, PROJECT):
-        assert got(way, **query) == ids[3:]
-        assert got(way, **query, limit=MOST + 2) == ids[3:]
-        assert got(way, **query, **{cursor: ids[0]}) == ids[3:]
-    assert got(PROJECT[0], first=MOST + 2) == ids[:MOST]
-    assert got(PROJECT[0], first=MOST + 2, since=ids[MOST - 1]) == ids[MOST:]
-    assert got(PROJECT_V1[0], project_id="demo", type="FACT") == ids[3:]
-    assert got(PROJECT_V1[0], project_id="demo", type="FACT", after=ids[1]) == ids[3:]
+        assert got(way, **query, is_cut=True) == ids[3:]
+        assert got(way, **query, limit=MOST + 2, is_cut=True) == ids[3:]
+        assert got(way, **query, **{cursor: ids[0]}, is_cut=True) == ids[3:]
+        assert got(way, **query, **{cursor: ids[2]}, is_cut=False) == ids[3:]
+    assert got(PROJECT[0], first=MOST + 2, is_cut=False) == ids[:MOST]
+    assert got(PROJECT[0], first=MOST + 2, since=ids[MOST - 1], is_cut=False) == ids[MOST:]
+    assert got(PROJECT_V1[0], project_id="demo", type="FACT", is_cut=True) == ids[3:]
+    assert got(PROJECT_V1[0], project_id="demo", type="FACT", after=ids[1], is_cut=True) == ids[3:]
 
 
 def test_of_one_type(api: httpx.Client, bus: MessageBus) -> None:
@@ -166,14 +178,15 @@ def test_of_one_type(api: httpx.Client, bus: MessageBus) -> None:
     ids = [bus.append_message(Draft(kind, "demo", "x")).msg_id for kind in kinds]
     facts = [ids[0], ids[1], ids[3]]
 
-    def got(**query: object) -> list[str]:
+    def got(*, is_cut: bool = False, **query: object) -> list[str]:
         answer = api.get("/api/v1/messages", params={"project_id": "demo", **query})
-        return [message["msg_id"] for message in listed(answer)]
+        return [message["msg_id"] for message in listed(answer, is_cut=is_cut)]
 
     assert got(type="FACT") == got(type="fact") == facts
-    assert got(type="FACT", limit=2) == facts[1:]
-    assert got(type="FACT", after=facts[0]) == facts[1:]
-    assert got(type="FACT", after=facts[0], limit=1) == facts[2:]
+    assert got(type="FACT", limit=2, is_cut=True) == facts[1:]
+    assert got(type="FACT", limit=3) == facts
+    assert got(type="FACT", after=facts[0]) == got(type="FACT", after=facts[0], limit=2) == facts[1:]
+    assert got(type="FACT", after=facts[0], limit=1, is_cut=True) == facts[2:]
     assert got(type="FACT", after=ids[-1]) == got(type="NOBODY") == []
     assert got(type="") == ids, "as if it were not given"
 

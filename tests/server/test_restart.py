@@ -146,7 +146,8 @@ def test_a_signal_under_load(
 
 
 @pytest.mark.parametrize(("sig", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_signal_as_soon_as_it_serves(serve: Callable[..., Any], sig: int, code: int) -> None:
+def test_a_signal_as_soon_as_it_serves(serve: Callable[..., Any], root: Path, sig: int, code: int) -> None:
+    root.mkdir()
     for _ in range(3):
         server = serve()
         assert server.kill(sig) == code

@@ -159,7 +159,7 @@ def test_what_waits_and_what_runs(ask: Callable[..., Any], bus: MessageBus) -> N
 def test_an_empty_bus(ask: Callable[..., Any], root: Path) -> None:
     about = ask(SUMMARY)
     assert (about["count"], about["types"], about["runs"]) == (0, {}, [])
-    assert ask(text="x") == {"messages": []}
+    assert ask(text="x") == {"messages": [], "exists": False}
     assert not root.exists()
 
 

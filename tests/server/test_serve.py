@@ -125,12 +125,27 @@ def test_lines_of_json(serve: Callable[..., Any], listen: Callable[..., Any]) ->
     assert "secret" not in "".join(server.log())
 
 
-def test_lines_of_text(serve: Callable[..., Any]) -> None:
+def test_lines_of_text(serve: Callable[..., Any], root: Path) -> None:
+    root.mkdir()
     server = serve()
     server.client.get("/healthz", headers={"X-Request-ID": "mine"})
     server.kill(15)
     [line] = server.log()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO GET /healthz 200 \d+\.\d ms \[mine\]", line)
+
+
+def test_a_root_that_is_not_there(serve: Callable[..., Any], root: Path) -> None:
+    """Is warned of, and served: the first post makes it."""
+    server = serve()
+    assert server.client.post(POST, json={"body": "x"}).status_code == 201
+    server.kill(15)
+    assert [line.partition(" WARNING ")[2] for line in server.log()] == [
+        f"{root} is not there: nothing is served until something is posted below it",
+        "",
+    ]
+    server = serve("--log-json")
+    server.kill(15)
+    assert len(server.log()) == 2, "nothing to warn of"
 
 
 def test_options_reach_the_server(serve: Callable[..., Any], listen: Callable[..., Any], root: Path) -> None:

@@ -31,7 +31,7 @@ def test_an_empty_bus(served: Any, listen: Listen, path: str, root: Path) -> Non
     listener = listen(served.url + path)
     assert listener.status == 200
     assert listener.headers["content-type"].partition(";")[0] == "text/event-stream"
-    assert listener.headers["cache-control"] == "no-store"
+    assert listener.headers["cache-control"] == "no-store, no-transform"
     assert listener.headers["x-request-id"]
     assert not root.exists(), "who listens makes nothing"
     scope = {"project_id": "demo"} | ({"task_id": "t1"} if "t1" in path else {})

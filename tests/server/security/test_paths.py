@@ -78,7 +78,7 @@ def test_ids_that_lead_elsewhere_are_refused(
     ):
         for place in (f"/api/projects{target}/messages", f"/api/projects{target}", f"{target}/{BUS}"):
             answer = attacker.post(place, {"body": "x"})
-            assert answer.status in (400, 404), place
+            assert answer.status in (400, 404, 405), place
             assert b"secret" not in attacker.ask(place).body
 
 

@@ -1,0 +1,167 @@
+"""The shapes of what is posted and answered, as /openapi.json gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from run_agent.server.activity import MOST_UNREAD
+from run_agent.server.asked import GROUPS, LARGEST_COUNT, MOST_MESSAGES, MOST_PLACES
+from run_agent.server.problems import CODES
+from run_agent.server.tree import ID as ID_PATTERN
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+_TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
+TIME: Schema = {"type": "string", "format": "date-time"}
+ID: Schema = {
+    "type": "string",
+    "pattern": rf"^(?!.*\.\.){ID_PATTERN}$",
+    "description": "Not one that begins like the name of a bus file.",
+}
+COUNT: Schema = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": LARGEST_COUNT,
+    "description": f"At most {MOST_MESSAGES} count.",
+}
+_NUMBER: Schema = {"type": "integer", "minimum": 0}
+_SIZE: Schema = {"type": "integer", "minimum": 0, "description": "Bytes, archives included."}
+
+# What the library lets into a header, and into a body.
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
+_LINE: Schema = {"type": "string", "pattern": f"^[^{_CONTROLS}]*$"}
+_FULL_LINE: Schema = {"type": "string", "pattern": rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"}
+_TYPE_GIVEN: Schema = {
+    "type": "string",
+    "pattern": rf"^[\t ]*([^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*)?[\t ]*$",
+    "default": "USER",
+    "description": "Blanks around it do not count; nothing but blanks is USER.",
+}
+_WORD: Schema = {"type": "string", "pattern": rf"^[^\s{_CONTROLS}]+$"}
+_BODY: Schema = {"type": "string", "pattern": r"^[^\u0000]*[^\s\u0000-\u001f\u0085][^\u0000]*$"}
+_META_KEY: Schema = {**_LINE, "minLength": 1, "maxLength": 128}
+_META: Schema = {"type": "object", "propertyNames": _META_KEY, "additionalProperties": _LINE}
+
+_EXISTS: Schema = {"const": False, "description": "There is no such bus yet. Absent where there is one."}
+_DOCUMENT_LIST = (
+    "What a list answers. `next` is the id of its last message, to go on from, absent where there are none. "
+    "`previous` is the id to go back from: absent unless older messages were left out."
+)
+_PAGE_ABOUT = (
+    f"{_DOCUMENT_LIST} A page of `text` that ended early has the last id that was looked at. "
+    "`replies` (how many messages have this one as a parent) come with every question that takes more than `after`, "
+    "`limit` or `first`, and one `type`."
+)
+_SUMMARY_ABOUT = (
+    "Counts of all messages, by type; the latest runs; QUESTION and ISSUE messages without an answer (a message that "
+    "has them as parent, of type ANSWER or with the kind answers, closes, fixes or resolves), the newest of them in "
+    "full; and how many messages came in each part of the time asked for."
+)
+
+
+def _object(required: str = "", *, closed: bool = True, **properties: Schema) -> Schema:
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": not closed}
+    return schema | ({"required": required.split()} if required else {})
+
+
+def _list_of(schema: Schema) -> Schema:
+    return {"type": "array", "items": schema}
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_LINK = _object("url", url=TEXT, label=TEXT, kind=TEXT)
+_RELATION = _object("msg_id", msg_id=TEXT, kind=TEXT, meta=_TEXTS)
+_RUN = _object(
+    "run_id count state first last",
+    run_id=TEXT, count=_NUMBER, state={"enum": ["unknown", "running", "stopped", "crashed"]},
+    first=TIME, last=TIME, started=TIME, ended=TIME,
+)  # fmt: skip
+_HISTOGRAM = _object(
+    "by step series rest",
+    by={"enum": list(GROUPS)},
+    start=TIME | {"description": "Absent where the bus is empty and no time is asked for."},
+    step={"type": "number", "description": "Seconds."},
+    series=_list_of(_object("name counts", name=TEXT, counts=_list_of(_NUMBER))),
+    rest=_list_of(_NUMBER) | {"description": "All that are in no series: only the most frequent names have one."},
+)
+_POSTED: Schema = {
+    "type": _TYPE_GIVEN,
+    "body": _BODY,
+    "run_id": _LINE,
+    "issue_id": _LINE,
+    "parents": _list_of({"oneOf": [_WORD, _object("msg_id", msg_id=_WORD, kind=_LINE, meta=_META)]}),
+    "links": _list_of(_object("url", url=_FULL_LINE, label=_LINE, kind=_LINE)),
+    "meta": {**_META, "propertyNames": {**_META_KEY, "not": {"const": "idempotency_key"}}},
+}
+SCHEMAS: Schema = {
+    "Message": _object(
+        "msg_id timestamp type",
+        msg_id=TEXT, timestamp=TIME, type=TEXT, project_id=TEXT, task_id=TEXT, run_id=TEXT, issue_id=TEXT,
+        parents=_list_of(TEXT), relations=_list_of(_RELATION), links=_list_of(_LINK), meta=_TEXTS, body=TEXT,
+        intact={"type": "boolean", "description": "Absent where no length is stored (SPEC.md, 'Torn records')."},
+    ),
+    "Messages": _object(
+        "messages", messages=_list_of(ref("Message")), next=TEXT, previous=TEXT, exists=_EXISTS
+    ) | {"description": _DOCUMENT_LIST},
+    "Page": _object(
+        "messages", messages=_list_of(ref("Message")), next=TEXT, previous=TEXT, exists=_EXISTS,
+        replies={"type": "object", "additionalProperties": _NUMBER},
+    ) | {"description": _PAGE_ABOUT},
+    "Summary": _object(
+        "count types runs unanswered histogram",
+        count=_NUMBER, first=TIME, last=TIME, types={"type": "object", "additionalProperties": _NUMBER},
+        runs=_list_of(_RUN),
+        unanswered=_object("count messages", count=_NUMBER, messages=_list_of(ref("Message"))),
+        histogram=_HISTOGRAM, exists=_EXISTS,
+    ) | {"description": _SUMMARY_ABOUT},
+    "Activity": _object(
+        "buses",
+        buses=_list_of(
+            _object(
+                "project_id size",
+                project_id=ID, task_id=ID, size=_SIZE, last=TIME, last_id=TEXT, last_type=TEXT,
+            )
+        ),
+    ),
+    "Seen": _object(
+        "buses",
+        buses=_list_of(_object("project_id", project_id=ID, task_id=ID, after=TEXT)) | {"maxItems": MOST_PLACES},
+    ),
+    "Unread": _object("counts", counts=_list_of(_NUMBER | {"maximum": MOST_UNREAD}))
+    | {"description": f"In the order of the question; {MOST_UNREAD} means that many or more."},
+    "Key": _object("key", key=TEXT),
+    "Posted": _object("msg_id timestamp", msg_id=TEXT, timestamp=TIME),
+    "Post": _object("body", **_POSTED),
+    "PostAnywhere": _object("project_id body", project_id=ID, task_id=ID, **_POSTED),
+    "Projects": _object(
+        "projects",
+        projects=_list_of(
+            _object(
+                "project_id size tasks",
+                project_id=ID, size=_SIZE, first=TIME, last=TIME, tasks={"type": "integer", "minimum": 0},
+            )
+        ),
+    ),
+    "Tasks": _object(
+        "tasks", tasks=_list_of(_object("task_id size", task_id=ID, size=_SIZE, first=TIME, last=TIME))
+    ),
+    "ConductorProjects": _object("projects", projects=_list_of(ref("ConductorProject"))),
+    "ConductorProject": _object("id task_count", id=ID, last_activity=TIME, task_count=_NUMBER),
+    "ConductorTasks": _object(
+        "items total has_more",
+        items=_list_of(
+            _object("id project_id status", id=ID, project_id=ID, status={"const": "unknown"}, last_activity=TIME)
+        ),
+        total=_NUMBER, has_more={"type": "boolean"},
+    ),
+    "Health": _object("status", status={"const": "ok"}),
+    "Version": _object("version api", version=TEXT, api={"const": "v1"}),
+    "Error": _object(
+        "error",
+        error=_object("code message", code={"enum": list(CODES.values())}, message=TEXT, details={"type": "object"}),
+    ),
+}  # fmt: skip
