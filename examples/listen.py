@@ -19,7 +19,9 @@ from typing import Any
 
 def events(url: str, last_id: str | None) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Kind, id and data of every event that one connection brings."""
-    request = urllib.request.Request(url, headers={"Last-Event-ID": last_id} if last_id else {})
+    # In UTF-8, as browsers send it; urllib itself would refuse an id with letters that are not Latin.
+    resuming = {"Last-Event-ID": last_id.encode().decode("latin-1")} if last_id else {}
+    request = urllib.request.Request(url, headers=resuming)
     with urllib.request.urlopen(request, timeout=90) as answer:  # three heartbeats
         fields: dict[str, str] = {}
         for line in answer:

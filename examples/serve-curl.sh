@@ -9,12 +9,17 @@ ask() { curl --silent --show-error --fail-with-body ${RUN_AGENT_API_KEY:+-H "X-A
 ask "$messages" -H "Content-Type: application/json" -H "Idempotency-Key: start-$$" --retry 3 \
     --data '{"type": "PROGRESS", "body": "curl is here"}' >/dev/null
 
-# Page from the beginning: two at a time, going on from "next" until a page is empty.
+# Page from the beginning: two at a time, going on from "next" until there is none. An id may hold any character
+# (a line added by hand has a +), so it goes into a URL encoded.
 since=
-while page=$(ask --get "$messages" -d first=2 ${since:+-d since="$since"}) && test "$page" != '{"messages": []}'; do
-    printf '%s\n' "$page" | grep -o '"body": "[^"]*"'
-    since=$(printf '%s\n' "$page" | sed 's/.*"next": "\([^"]*\)".*/\1/')
+while :; do
+    page=$(ask --get "$messages" -d first=2 ${since:+--data-urlencode "since=$since"}) || { echo "$page" >&2; exit 1; }
+    next=$(printf '%s\n' "$page" | sed -n 's/.*, "next": "\([^"]*\)".*/\1/p')
+    test -n "$next" || break
+    printf '%s\n' "$page" | grep -oE '"body": "([^"\\]|\\.)*"' || true
+    since=$next
 done
 
-# Listen behind the last of them, for a while.
-ask --no-buffer --max-time "${LISTEN:-10}" "$messages/stream?after=$since" 2>/dev/null | sed -n '/"msg_id"/s/^data: //p'
+# Listen after the last of them, for a while.
+ask --no-buffer --max-time "${LISTEN:-10}" --get "$messages/stream" --data-urlencode "after=$since" 2>/dev/null |
+    sed -n '/"msg_id"/s/^data: //p'

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -119,21 +120,70 @@ def test_cron_report(execute: Execute, here: Path) -> None:
     assert crash.body == "sh ended with status 3\nno disk"
 
 
-def test_git_hook(execute: Execute, here: Path) -> None:
+def test_a_cron_job_runs_whatever_becomes_of_its_report(execute: Execute, here: Path) -> None:
+    """And its status stays what it was: on a full disk, with a bus that is locked, or cannot be, or no program."""
+    done_file = here / "done"
+    job = ["sh", EXAMPLES / "cron-report.sh", "nightly", "sh", "-c", f"echo done && echo >>{done_file}; exit 3"]
+    runs = {"JRUN_RUNS_DIR": str(here / "runs")}
+    bus = here / "runs/nightly/PROJECT-MESSAGE-BUS.md"
+    bus.parent.mkdir(parents=True)
+    bus.touch()
+    assert execute(*job, code=3, JRUN_RUNS_DIR="/dev/null/runs").stderr != ""
+    full = ["sh", "-c", 'ulimit -f 0; exec "$@"', "full", *job[:-1], "echo done; exit 3"]
+    assert execute(*full, code=3, **runs, TMPDIR="/nowhere").stderr != ""
+    tools = here / "tools"
+    tools.mkdir()
+    for name in ("sh", "tail", "tr", "iconv"):
+        (tools / name).symlink_to(shutil.which(name) or "")
+    assert "run-agent" in execute(*job, code=3, PATH=str(tools)).stderr, "there is none"
+    (tools / "run-agent").write_text("#!/bin/sh\necho locked >&2\nexit 5\n")
+    (tools / "run-agent").chmod(0o755)
+    assert execute(*job, code=3, PATH=str(tools)).stderr == "locked\n"
+    assert done_file.read_text() == "\n" * 3
+    assert read(bus) == []
+
+
+@pytest.fixture
+def git(execute: Execute, here: Path) -> Callable[..., str]:
+    """Git in a work tree of its own, with the example "post-commit" as its hook."""
     tree = here / "shop"
     who = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
 
-    def git(*words: str) -> str:
-        done = execute("git", "-C", tree, "-c", "user.name=Ann", "-c", "user.email=a@example.org", *words, **who)
+    def run(*words: str | bytes) -> str:
+        who_commits = ("-c", "user.name=Ann", "-c", "user.email=a@example.org")
+        done = execute("git", "-C", tree, *who_commits, *map(os.fsdecode, words), **who)
         assert "bus" not in done.stderr
         return done.stdout.strip()
 
     tree.mkdir()
-    git("init", "--quiet")
+    run("init", "--quiet")
     hook = tree / ".git/hooks/post-commit"
     hook.parent.mkdir(exist_ok=True)
     shutil.copy(EXAMPLES / "post-commit", hook)
     hook.chmod(0o755)
+    return run
+
+
+def test_commit_messages_in_any_encoding(git: Callable[..., str], here: Path) -> None:
+    bus = here / "shop/PROJECT-MESSAGE-BUS.md"
+    bus.touch()
+    commit = ("commit", "--quiet", "--allow-empty", "-m")
+    git("-c", "i18n.commitEncoding=ISO-8859-1", *commit, "Grüße".encode("latin-1"))
+    git("-c", "i18n.commitEncoding=KOI8-R", *commit, "Привет".encode("koi8-r"))
+    git("-c", "i18n.logOutputEncoding=UTF-16", *commit, "日本")
+    odd = ("-c", "i18n.commitEncoding=nobody-knows")  # or git would take it for Latin-1
+    git(*odd, *commit, b"no \xff UTF-8")
+    git(*commit, "", "--allow-empty-message")
+    git(*odd, *commit, "by somebody", b"--author=Ren\xe9e <r@example.org>")
+    messages = read(bus)
+    assert [message.body for message in messages] == [
+        "Grüße", "Привет", "日本", "no  UTF-8", "(no commit message)", "by somebody"
+    ]  # fmt: skip
+    assert messages[-1].meta["author"] == "Rene"
+
+
+def test_git_hook(git: Callable[..., str], here: Path) -> None:
+    tree = here / "shop"
     git("commit", "--quiet", "--allow-empty", "-m", "before there is a bus")
     (tree / "PROJECT-MESSAGE-BUS.md").touch()
     (tree / "below").mkdir()
@@ -193,6 +243,34 @@ def test_curl(served: str, environment: dict[str, str], here: Path) -> None:
     bus.append_message(Draft("FACT", "demo", "the last"))
     out, err = curl.communicate(timeout=SECONDS)
     assert (out.count('"body": "the last"'), err) == (1, ""), "in the list, or else in the stream"
+
+
+BY_HAND = ["MSG-a+b/c%41&d=e#f?g", "запись-№1", "é", "日本/語+1"]
+
+
+def test_ids_that_people_wrote(served: str, environment: dict[str, str], here: Path) -> None:
+    """With "serve-curl.sh" and "listen.py": paged through, and gone on from after the server was restarted."""
+    directory = here / "runs/demo"
+    directory.mkdir(parents=True)
+    records = [f"---\nmsg_id: {name}\ntype: FACT\n---\n{name}\n" for name in BY_HAND]
+    path = directory / "PROJECT-MESSAGE-BUS.md"
+    path.write_text("\n".join(records))
+    with MessageBus(path) as bus:
+        bus.append_message(Draft("FACT", "demo", "posted"))
+    with path.open("a") as file:
+        file.write("[2026-11-21 03:14:15] FACT: a line\n")
+    command = ["sh", EXAMPLES / "serve-curl.sh", served, "demo"]
+    if shutil.which("curl"):
+        curl = subprocess.run(
+            command, env=environment | {"LISTEN": "1"}, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        bodies = [*BY_HAND, "posted", "a line", "curl is here"]
+        assert curl.stdout.splitlines()[: len(bodies)] == [f'"body": "{body}"' for body in bodies]
+        assert curl.stderr == ""
+    listen = runpy.run_path(str(EXAMPLES / "listen.py"))["events"]
+    for last_id, after in pairwise(BY_HAND):
+        _, msg_id, data = next(listen(f"{served}/api/projects/demo/messages/stream", last_id))
+        assert (msg_id, data["body"]) == (after, after)
 
 
 def test_mounted_app(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from messagebus import Draft, Message, MessageBus, Parent
+from run_agent.server import search
 
 LIST = "/api/v1/messages"
 SUMMARY = f"{LIST}/summary"
@@ -81,6 +82,27 @@ def test_paging_either_way_gives_all_that_fits(
         forth += bodies(page)
         page = ask(first=97, after=page["next"], **query)
     assert forth == wanted
+
+
+def test_where_a_page_goes_on(ask: Callable[..., Any], log: list[Message], monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its last message; or, of bodies of which enough were read, after the last of those."""
+    page = ask(text="Body 7", limit=5)
+    assert page["next"] == page["messages"][-1]["msg_id"]
+    assert page["previous"] == page["messages"][0]["msg_id"]
+    assert ask(text="nowhere") == ask(type="NONE", run_id="x") == {"messages": []}
+    page = ask(text="Body 1199", after=log[1197].msg_id, limit=1)
+    assert "previous" in page, "the list is full, and 1198 was not looked at"
+    page = ask(type="FACT,DECISION", after=log[1197].msg_id, limit=2)
+    assert (bodies(page), "previous" in page) == (["Body 1199"], False)
+
+    monkeypatch.setattr(search, "_MOST_READ", 500)
+    page = ask(text="Body 1199", first=1)
+    assert page == {"messages": [], "next": log[499].msg_id}
+    while not page["messages"]:
+        page = ask(text="Body 1199", first=1, after=page["next"])
+    assert bodies(page) == ["Body 1199"]
+    page = ask(text="Body 0", limit=1)
+    assert page == {"messages": [], "previous": log[700].msg_id}
 
 
 def test_times(ask: Callable[..., Any], log: list[Message]) -> None:
@@ -158,7 +180,11 @@ def test_what_waits_and_what_runs(ask: Callable[..., Any], bus: MessageBus) -> N
 
 def test_an_empty_bus(ask: Callable[..., Any], root: Path) -> None:
     about = ask(SUMMARY)
-    assert (about["count"], about["types"], about["runs"]) == (0, {}, [])
+    assert (about["count"], about["types"], about["runs"], about["exists"]) == (0, {}, [], False)
+    assert {"first", "last"}.isdisjoint(about)
+    assert "start" not in about["histogram"], "no time is that of a message"
+    assert "1970" not in str(ask(SUMMARY, until="2026-01-02T00:00:00Z"))
+    assert ask(SUMMARY, from_="2026-01-01T00:00:00Z")["histogram"]["start"] == "2026-01-01T00:00:00.000000Z"
     assert ask(text="x") == {"messages": [], "exists": False}
     assert not root.exists()
 

@@ -40,7 +40,11 @@ def test_names_that_are_not_ours_are_refused(
     assert attacker.send(f"GET {LIST} HTTP/1.0\r\n\r\n".encode()).status == 403  # a request without a name
     for headers in ("", "Host: localhost\r\nHost: evil.example\r\n", "Host: evil.example\r\nHost: localhost\r\n"):
         assert attacker.send(f"GET {LIST} HTTP/1.1\r\n{headers}\r\n".encode()).status == 400, headers
-    for target, host in (("localhost", "evil.example"), ("evil.example", "localhost"), ("evil.example", "evil.example")):
+    for target, host in (
+        ("localhost", "evil.example"),
+        ("evil.example", "localhost"),
+        ("evil.example", "evil.example"),
+    ):
         assert attacker.ask(f"http://{target}{LIST}", host=host).status == 403
     for name in ("localhost", "LocalHost", "127.0.0.1", "[::1]", "[FE80::1]", "bus.example", "BUS.EXAMPLE"):
         for host in (name, f"{name}:{port}", f"{name}:1"):  # what a tunnel listens to is another port

@@ -126,7 +126,10 @@ REQUEST_IDS = ["good-id.1_2", "x y", "x%0a", "\x85", "\xa0", "x\ty", '"', "'", "
 
 @pytest.mark.parametrize("form", [(), ("--log-json",)], ids=["text", "json"])
 def test_no_request_adds_a_line_to_the_log(
-    form: tuple[str, ...], root: Path, serve: Callable[..., Any], client: Callable[..., Any],
+    form: tuple[str, ...],
+    root: Path,
+    serve: Callable[..., Any],
+    client: Callable[..., Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     root.mkdir()  # or there would be a line about that
