@@ -47,7 +47,9 @@ def acquire(fd: int, path: str, timeout: float, patience: Patience = CALM) -> bo
     Raises InvalidBusPathError where its file system has no locks, OSError.
     """
     try:
-        return _acquired(fd) or _wait(fd, timeout, patience)
+        _flock(fd, _TRY)
+    except BlockingIOError:
+        return _wait(fd, timeout, patience)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
@@ -55,6 +57,7 @@ def acquire(fd: int, path: str, timeout: float, patience: Patience = CALM) -> bo
             f"{path} cannot be locked: its file system has no locks for files (flock: {error.strerror}). Put the bus "
             "on a local disk, or have that file system mounted with locks"
         ) from None
+    return True
 
 
 def _wait(fd: int, timeout: float, patience: Patience) -> bool:
