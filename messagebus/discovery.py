@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from messagebus.errors import BusNotFoundError, InvalidBusPathError
@@ -31,7 +32,9 @@ def discover_bus(start: str | os.PathLike[str] | None = None) -> Path:
     """The first bus file at or above ``start`` (a directory; None: the current one).
 
     Each directory is asked for the task's bus, then the project's, then MESSAGE-BUS.md; only
-    regular files count. Raises BusNotFoundError.
+    regular files count. Raises BusNotFoundError, and InvalidBusPathError where another user may have
+    put the file there, or a directory may not be searched. To use such a bus, name it:
+    ``MessageBus(path)`` asks nothing of the kind.
     """
     from pathlib import Path  # 5 ms, and the program itself does without
 
@@ -47,13 +50,41 @@ def find_bus(start: str | os.PathLike[str] | None = None) -> str:
     while True:
         for name in BUS_NAMES:
             candidate = os.path.join(directory, name)
-            if os.path.isfile(candidate) and not os.path.islink(candidate):
+            status = _status(candidate)
+            if status and stat.S_ISREG(status.st_mode):
+                _refuse_planted(candidate, status.st_uid)
                 return candidate
         if directory == os.path.dirname(directory):
             raise BusNotFoundError(
                 f"no {', '.join(BUS_NAMES)} in {first} or above it; name a bus, or post to a new one"
             )
         directory = os.path.dirname(directory)
+
+
+def _status(path: str) -> os.stat_result | None:
+    """What is at a path, links not followed; None where nothing is."""
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError as error:
+        raise InvalidBusPathError(
+            f"cannot look for a bus in {os.path.dirname(path)} ({error.strerror}), and one further up may be "
+            "the wrong one; name the bus"
+        ) from None
+
+
+def _refuse_planted(path: str, owner: int) -> None:
+    """Refuse a file that another user may have put where we find it (docs/security.md, "A bus found upward")."""
+    trusted = (os.geteuid(), 0)
+    if owner in trusted:
+        return
+    directory = os.stat(os.path.dirname(path))
+    if directory.st_uid not in trusted or directory.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise InvalidBusPathError(
+            f"{path} belongs to another user (uid {owner}) and is in a directory that others may write to, so "
+            "it could be anyone's; if you trust it, name it"
+        )
 
 
 def bus_path(root: str | os.PathLike[str], project_id: str, task_id: str | None = None) -> str:
@@ -66,21 +97,29 @@ def bus_path(root: str | os.PathLike[str], project_id: str, task_id: str | None 
 
 
 def scope_of(path: str | os.PathLike[str]) -> Scope:
-    """The project and task that a bus path stands for, by its place in the tree."""
+    """The project and task that a bus path stands for, by its place in the tree.
+
+    MESSAGE-BUS.md, which may be anywhere, stands for a project of its directory's name, if that can be an id.
+    """
     directory, name = os.path.split(os.path.abspath(path))
     above, last = os.path.split(directory)
     if name == TASK_BUS:
         return Scope(os.path.basename(above), last)
-    if name == PROJECT_BUS:
+    if name == PROJECT_BUS or (name == PLAIN_BUS and last.isprintable() and _can_be_name(last)):
         return Scope(last)
     return Scope()
 
 
 def _name(kind: str, value: str) -> str:
-    bad = not value.strip() or value == "." or ".." in value or "/" in value or "\\" in value
-    if bad or any(char < " " or "\x7f" <= char <= "\x9f" for char in value):
+    if not _can_be_name(value):
         raise InvalidBusPathError(
             f"the {kind} id {value!r} cannot name a directory: use an id that is not blank or '.', "
             "without '..', slashes, backslashes or control characters"
         )
     return value
+
+
+def _can_be_name(value: str) -> bool:
+    if not value.strip() or value == "." or ".." in value or "/" in value or "\\" in value:
+        return False
+    return not any(char < " " or "\x7f" <= char <= "\x9f" for char in value)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 import click
 
-from messagebus import BusNotFoundError
-from messagebus.discovery import bus_path, find_bus, scope_of
+from messagebus import BusNotFoundError, InvalidBusPathError
+from messagebus.discovery import PLAIN_BUS, bus_path, find_bus, scope_of
 
 DEFAULT_ROOT = "~/.run-agent/runs"
+_BUS_VARIABLES = ("MESSAGE_BUS", "JRUN_MESSAGE_BUS")
 
 
 class Found(NamedTuple):
@@ -72,7 +74,7 @@ def has_editor() -> bool:
 
 def bus_to_post(flags: Flags) -> Found:
     """The bus a post goes to: --bus, environment, --project/--task, the walk upward."""
-    return _named_bus(flags) or _environment_bus() or _project_bus(flags) or _bus_upward(flags)
+    return _named_bus(flags) or _environment_bus() or _project_bus(flags) or bus_upward(flags)
 
 
 def bus_to_read(flags: Flags) -> Found:
@@ -81,7 +83,24 @@ def bus_to_read(flags: Flags) -> Found:
         raise click.UsageError(
             "--bus names a file, --project and --task name one under the root: give one or the other."
         )
-    return _project_bus(flags) or _named_bus(flags) or _environment_bus() or _bus_upward(flags)
+    return _project_bus(flags) or _named_bus(flags) or _environment_bus() or bus_upward(flags)
+
+
+def doubt(flags: Flags, bus: Found) -> str | None:
+    """Why a post to ``bus`` may go elsewhere than meant: a variable names it, but the flags or the
+    directory name another."""
+    if bus.rule not in _BUS_VARIABLES:
+        return None
+    goes = f"this goes to {bus.value}, because {bus.rule} is set"
+    with suppress(BusNotFoundError, InvalidBusPathError, click.UsageError):  # then there is no other bus
+        if other := _project_bus(flags):
+            if os.path.realpath(other.value) != os.path.realpath(bus.value):
+                return f"{goes}; 'bus read' with the same flags shows {other.value}"
+        elif project := scope_of(bus.value).project_id:
+            here = bus_upward(flags).value
+            if scope_of(here).project_id not in ("", project):
+                return f"{goes}, and is for project {project}; the bus of this directory is {here}"
+    return None
 
 
 def make_directories(bus: Found) -> None:
@@ -111,18 +130,23 @@ def scope(flags: Flags, bus: str) -> dict[str, Found]:
 
 def _hints(flags: Flags, bus: str) -> Iterator[_Hint]:
     yield _Hint("the flags", flags.project or "", flags.task or "", flags.run or "")
-    yield _Hint("the path of the bus", *scope_of(bus), is_path=True)
+    of_bus = _Hint("the path of the bus", *scope_of(bus), is_path=True)
+    is_guess = os.path.basename(bus) == PLAIN_BUS  # it may be anywhere: whatever else says something knows better
+    if not is_guess:
+        yield of_bus
     for name in ("RUN_FOLDER", "JRUN_RUN_FOLDER"):
-        parts = os.path.abspath(os.environ.get(name) or "/").split("/")
+        parts = os.path.abspath(_path_in(name) or "/").split("/")
         if len(parts) > 4 and parts[-2] == "runs":
             yield _Hint(name, parts[-4], parts[-3], parts[-1], is_path=True)
     for name in ("TASK_FOLDER", "JRUN_TASK_FOLDER"):
-        parts = os.path.abspath(os.environ.get(name) or "/").split("/")
+        parts = os.path.abspath(_path_in(name) or "/").split("/")
         if len(parts) > 2:
             yield _Hint(name, parts[-2], parts[-1], is_path=True)
     yield _Hint("JRUN_PROJECT_ID", project=os.environ.get("JRUN_PROJECT_ID", ""))
     yield _Hint("JRUN_TASK_ID", task=os.environ.get("JRUN_TASK_ID", ""))
     yield _Hint("JRUN_ID", run=os.environ.get("JRUN_ID", ""))
+    if is_guess:
+        yield of_bus
 
 
 def _named_bus(flags: Flags) -> Found | None:
@@ -130,8 +154,8 @@ def _named_bus(flags: Flags) -> Found | None:
 
 
 def _environment_bus() -> Found | None:
-    for name in ("MESSAGE_BUS", "JRUN_MESSAGE_BUS"):
-        if path := os.environ.get(name):
+    for name in _BUS_VARIABLES:
+        if path := _path_in(name):
             return Found(path, name)
     return None
 
@@ -148,12 +172,51 @@ def _project_bus(flags: Flags) -> Found | None:
 
 def root_directory(flags: Flags) -> str:
     """The directory of all projects: --root, JRUN_RUNS_DIR, ~/.run-agent/runs."""
-    return flags.root or os.environ.get("JRUN_RUNS_DIR") or os.path.expanduser(DEFAULT_ROOT)
+    return flags.root or _path_in("JRUN_RUNS_DIR") or expanded(DEFAULT_ROOT)
 
 
-def _bus_upward(flags: Flags) -> Found:
+def bus_upward(flags: Flags) -> Found:
+    """The first bus file from the start upward."""
     try:
         found = find_bus(flags.start)
-        return Found(found, f"the first bus file upward from {os.path.abspath(flags.start or os.curdir)}")
     except BusNotFoundError as error:
         raise BusNotFoundError(f"{error}: --bus FILE, MESSAGE_BUS, or --project with --task") from None
+    except InvalidBusPathError as error:
+        raise InvalidBusPathError(f"{error}: --bus FILE, or MESSAGE_BUS") from None
+    return Found(found, f"the first bus file upward from {os.path.abspath(flags.start or os.curdir)}")
+
+
+def _path_in(variable: str) -> str | None:
+    """The path that a variable holds, None where it is empty or not set."""
+    return expanded(os.environ.get(variable, "")) or None
+
+
+def expanded(path: str) -> str:
+    """``path`` with ``~`` or ``~user`` in front of it replaced, which shells do in fewer places than people think.
+
+    Raises InvalidBusPathError where that has no meaning: nothing may be made in a directory named ``~``.
+    """
+    if not path.startswith("~"):
+        return path
+    user, _, rest = path[1:].partition("/")
+    home = _home_of(user)
+    if not home.startswith("/"):
+        raise InvalidBusPathError(f"{path}: the home directory is {home!r}, which is no absolute path; correct HOME")
+    return os.path.join(home, rest.lstrip("/")) if rest else home
+
+
+def _home_of(user: str) -> str:
+    """The home directory of a user, "" for our own."""
+    if not user and (home := os.environ.get("HOME")):
+        return home
+    import pwd
+
+    try:
+        return (pwd.getpwnam(user) if user else pwd.getpwuid(os.getuid())).pw_dir
+    except KeyError:
+        if user:
+            raise InvalidBusPathError(f"there is no user {user}; write ./~{user} for a file of that name") from None
+        raise InvalidBusPathError(
+            f"HOME is not set, and user {os.getuid()} has no home directory: set HOME, or name the bus "
+            "(--bus, MESSAGE_BUS) or the root of all projects (--root, JRUN_RUNS_DIR)"
+        ) from None

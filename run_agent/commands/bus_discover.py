@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
-from messagebus import BusNotFoundError
-from messagebus.discovery import find_bus
+from messagebus import BusError, BusNotFoundError, InvalidBusPathError
 from run_agent import context, output
+from run_agent.options import PathType
+
+_Answer = context.Found | BusError | None  # BusError: why it is refused
 
 
 @click.command(short_help="Find the bus of this directory.")
@@ -14,7 +16,7 @@ from run_agent import context, output
     "--from",
     "start",
     metavar="DIR",
-    type=click.Path(exists=True, file_okay=False),
+    type=PathType(exists=True, file_okay=False),
     help="Start here, not in the current directory.",
 )
 @click.option("--explain", is_flag=True, help="Show what post and read would use from here, and by which rule.")
@@ -23,7 +25,8 @@ def discover(start: str | None, explain: bool, as_json: bool) -> int:
     """Print the first bus file at or above the current directory.
 
     Each directory is asked for TASK-MESSAGE-BUS.md, then PROJECT-MESSAGE-BUS.md, then
-    MESSAGE-BUS.md; only regular files count. Exit code 3: there is none.
+    MESSAGE-BUS.md; only regular files count. Exit code 3: there is none. Exit code 6: it belongs to
+    another user, in a directory that others may write to, or a directory may not be searched.
 
     \b
     Examples:
@@ -31,32 +34,45 @@ def discover(start: str | None, explain: bool, as_json: bool) -> int:
       run-agent bus discover --from ~/projects/demo --json
       run-agent bus discover --explain
     """
+    flags = context.Flags(start=start)
     if not explain:
-        path = find_bus(start)
+        path = context.bus_upward(flags).value
         output.json_line({"bus": path}) if as_json else output.line(output.shown(path))
         return 0
-    answers = _explain(start)
+    answers = _explain(flags)
     if as_json:
-        output.json_line(
-            {name: found and {"value": found.value, "rule": found.rule} for name, found in answers.items()}
-        )
+        output.json_line({name: _as_json(answer) for name, answer in answers.items()})
     else:
-        for name, found in answers.items():
-            answer = f"{found.value}  ({found.rule})" if found else "none"
-            output.line(f"{name:<10} {output.shown(answer)}")
+        for name, answer in answers.items():
+            output.line(f"{name:<10} {output.shown(_as_text(answer))}")
+    if isinstance(answers["post"], BusError):
+        raise answers["post"]
     if answers["post"]:
         return 0
     raise BusNotFoundError("nothing names a bus here: use --bus FILE, MESSAGE_BUS, or --project with --task")
 
 
-def _explain(start: str | None) -> dict[str, context.Found | None]:
-    flags = context.Flags(start=start)
-    answers: dict[str, context.Found | None] = {}
+def _explain(flags: context.Flags) -> dict[str, _Answer]:
+    answers: dict[str, _Answer] = {}
     for name, resolve in (("post", context.bus_to_post), ("read", context.bus_to_read)):
         try:
             answers[name] = resolve(flags)
         except BusNotFoundError:
             answers[name] = None
+        except InvalidBusPathError as error:
+            answers[name] = error
     bus = answers["post"]
-    known = context.scope(flags, bus.value) if bus else {}
+    known = context.scope(flags, bus.value) if isinstance(bus, context.Found) else {}
     return answers | {name: known.get(name) for name in ("project_id", "task_id", "run_id")}
+
+
+def _as_json(answer: _Answer) -> dict[str, str] | None:
+    if isinstance(answer, BusError):
+        return {"refused": str(answer)}
+    return {"value": answer.value, "rule": answer.rule} if answer else None
+
+
+def _as_text(answer: _Answer) -> str:
+    if isinstance(answer, BusError):
+        return f"refused: {answer}"
+    return f"{answer.value}  ({answer.rule})" if answer else "none"

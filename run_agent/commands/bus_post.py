@@ -64,6 +64,8 @@ def post(**given: Any) -> int:
     _refuse_contradictions(given)
     flags = context.Flags(given["bus"], given["root"], given["project"], given["task"], given["run_id"])
     target = context.bus_to_post(flags)
+    if doubt := context.doubt(flags, target):
+        output.complain(f"Warning: {doubt}.")
     fields = {name: found.value for name, found in context.scope(flags, target.value).items()}
     with _open(target.value, given) as bus:
         if given["jsonl"]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from messagebus import Message, MessageBus, SinceIDNotFoundError
+from messagebus import BusNotFoundError, Message, MessageBus, SinceIDNotFoundError
 from run_agent import context, output, streams
 from run_agent.options import bus_options
 
@@ -47,6 +47,8 @@ def read(**given: Any) -> int:
     flags = context.Flags(given["bus"], given["root"], given["project"], given["task"])
     path = context.bus_to_read(flags).value
     with MessageBus(path, poll_interval=_POLL_INTERVAL) as bus:
+        if given["bus"] is not None and not given["follow"]:
+            _refuse_missing(bus, path)
         reading = _Reading(bus, os.path.abspath(path), given)
         if given["msg_id"] is not None:
             return reading.one()
@@ -62,6 +64,14 @@ def _refuse_contradictions(given: dict[str, Any]) -> None:
     with_id = [name for name in ("tail", "since", "follow", "types") if given[name] not in (None, False, ())]
     if given["msg_id"] is not None and with_id:
         raise click.UsageError(f"--id shows one message: leave out --{with_id[0].rstrip('s')}.")
+
+
+def _refuse_missing(bus: MessageBus, path: str) -> None:
+    """A bus that --bus names must be there; one under the root, or of a variable, may be still to come."""
+    if not os.path.lexists(path) and not bus.read_last_n(1):  # of a rotated bus, archives alone may be left
+        raise BusNotFoundError(
+            f"{os.path.abspath(path)} does not exist; name another bus, or wait for it with --follow"
+        )
 
 
 class _Reading:
@@ -123,9 +133,10 @@ class _Reading:
                 "by a crash, or shortened in an editor."
             )
         elif not self._shown and not self._given["follow"]:
-            filtered = " like that" if self._types or self._given["since"] is not None else ""
+            kinds = f" of type {' or '.join(self._given['types'])}" if self._types else ""
+            after = f" after {self._given['since']}" if self._given["since"] is not None else ""
             missing = "" if os.path.lexists(self._path) else ", which does not exist"
-            output.complain(f"No messages{filtered} in {self._path}{missing}.")
+            output.complain(f"No messages{kinds}{after} in {self._path}{missing}.")
 
     def _selected(self) -> Iterable[_Item]:
         tail, since = self._given["tail"], self._given["since"]

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from run_agent import context, output
+from run_agent.options import PathType
 
 _PORT = 14355
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -19,7 +20,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @click.command(short_help="Serve a page, REST and SSE over all buses of a root.")
 @click.option(
     "--root",
-    type=click.Path(file_okay=False),
+    type=PathType(file_okay=False),
     metavar="DIR",
     help="Where all projects are. [JRUN_RUNS_DIR, ~/.run-agent/runs]",
 )
@@ -28,7 +29,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
     "--port", default=_PORT, type=click.IntRange(0, 65535), metavar="N", help=f"[{_PORT}]; 0: any that is free."
 )
 @click.option(
-    "--api-key-file", type=click.Path(), metavar="FILE", help="The key is its text; mode 600. [RUN_AGENT_API_KEY]"
+    "--api-key-file", type=PathType(), metavar="FILE", help="The key is its text; mode 600. [RUN_AGENT_API_KEY]"
 )
 @click.option(
     "--allow-host", multiple=True, metavar="NAME", help="A name that the server may be asked by; may be repeated."

@@ -10,6 +10,7 @@ import pty
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,20 @@ OURS = ("MESSAGE_BUS", "RUN_FOLDER", "TASK_FOLDER", "NO_COLOR", "VISUAL", "EDITO
 ON_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
+
+
+# Becomes another user once all is imported, for that user may not be able to read our files.
+AS_USER = """
+import importlib, json, os, pkgutil, pwd, sys, messagebus, run_agent.commands
+for package in (messagebus, run_agent.commands):
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+from run_agent.cli import main
+os.setgroups([])
+os.setgid(int(sys.argv[1]))
+os.setuid(int(sys.argv[1]))
+sys.exit(main(sys.argv[2:]))
+"""
 
 
 class Result(NamedTuple):
@@ -154,6 +169,36 @@ def call_program(*args: object, stdin: bytes = b"", **options: Any) -> Result:
 def program() -> Callable[..., Result]:
     """Run the program as a process, to its end."""
     return call_program
+
+
+@pytest.fixture
+def as_user() -> Callable[..., Result]:
+    """Run the program as another user, by number: with this environment and nothing else of ours."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can act as another user")
+
+    def call(user: int, *args: object, cwd: Path, **environment: str) -> Result:
+        done = subprocess.run(
+            [sys.executable, "-c", AS_USER, str(user), *map(str, args)],
+            cwd=cwd,
+            env={"PATH": os.environ["PATH"], **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr.decode())
+
+    return call
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that every user can reach; those of pytest are ours alone."""
+    with tempfile.TemporaryDirectory(prefix="run-agent-", dir="/tmp") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
 
 
 class Running:

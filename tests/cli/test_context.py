@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -173,7 +174,6 @@ def test_a_relative_folder_is_taken_from_here(place: Path, monkeypatch: pytest.M
 def test_the_project_bus_says_no_task() -> None:
     assert scope("/r/p/PROJECT-MESSAGE-BUS.md") == ("p", "", "")
     assert scope("/r/p/t/TASK-MESSAGE-BUS.md") == ("p", "t", "")
-    assert scope("/r/p/t/MESSAGE-BUS.md") == ("", "", "")
 
 
 def test_every_answer_has_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,3 +181,67 @@ def test_every_answer_has_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     rules = {name: found.rule for name, found in context.scope(Flags(project="p"), TASK_BUS).items()}
     assert rules == {"project_id": "the flags", "task_id": "the path of the bus", "run_id": "JRUN_ID"}
     assert context.bus_to_post(Flags()).rule == "MESSAGE_BUS"
+
+
+# --- a plain bus, which may be anywhere ------------------------------------------------------------
+
+
+def test_the_directory_of_a_plain_bus_is_the_last_to_name_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert scope("/r/shop/MESSAGE-BUS.md") == ("shop", "", "")
+    assert scope("/MESSAGE-BUS.md") == ("", "", "")
+    assert scope("/r/shop/MESSAGE-BUS.md", project="p") == ("p", "", "")
+    monkeypatch.setenv("JRUN_TASK_ID", "t4")
+    assert scope("/r/shop/MESSAGE-BUS.md") == ("shop", "t4", "")
+    monkeypatch.setenv("JRUN_PROJECT_ID", "p4")
+    assert scope("/r/shop/MESSAGE-BUS.md") == ("p4", "t4", "")
+
+
+# --- a variable that names another bus -------------------------------------------------------------
+
+
+@pytest.fixture
+def doubt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str | None]:
+    """What makes a post doubtful whose bus MESSAGE_BUS names."""
+    monkeypatch.setenv("JRUN_RUNS_DIR", "/runs")
+
+    def ask(bus: str, **flags: str) -> str | None:
+        monkeypatch.setenv("MESSAGE_BUS", bus)
+        return context.doubt(Flags(**flags), context.bus_to_post(Flags(**flags)))
+
+    return ask
+
+
+def test_flags_that_name_another_bus_than_the_variable(doubt: Callable[..., str | None]) -> None:
+    for bus in ("/env/a.md", "/runs/q/t/TASK-MESSAGE-BUS.md", "/elsewhere/p/t/TASK-MESSAGE-BUS.md"):
+        said = doubt(bus, project="p", task="t")
+        assert said
+        assert bus in said
+        assert TASK_BUS in said
+        assert "MESSAGE_BUS" in said
+    assert doubt("/runs/p/PROJECT-MESSAGE-BUS.md", project="p", task="t")
+
+
+def test_flags_that_agree_with_the_variable(doubt: Callable[..., str | None], place: Path) -> None:
+    assert doubt(TASK_BUS, project="p", task="t") is None
+    (place / "link").symlink_to(place)
+    (place / "p").mkdir()
+    assert doubt(str(place / "link/p/PROJECT-MESSAGE-BUS.md"), project="p", root=str(place)) is None
+    assert doubt("/env/a.md", project="no/directory") is None, "it names no bus"
+    assert context.doubt(FLAGS, context.bus_to_post(FLAGS)) is None, "--bus comes first"
+
+
+def test_a_directory_of_another_project_than_the_variable(
+    doubt: Callable[..., str | None], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = place / "q" / "t"
+    below.mkdir(parents=True)
+    (below / "TASK-MESSAGE-BUS.md").touch()
+    monkeypatch.chdir(below)
+    said = doubt(TASK_BUS)
+    assert said
+    assert str(below / "TASK-MESSAGE-BUS.md") in said
+    assert "project p" in said
+    assert doubt("/env/a.md") is None, "it says no project"
+    assert doubt("/runs/q/other/TASK-MESSAGE-BUS.md") is None, "the same project"
+    monkeypatch.chdir("/")
+    assert doubt(TASK_BUS) is None, "no bus is here"

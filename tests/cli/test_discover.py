@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,59 @@ def test_explain_agrees_with_post(discover: Run, run: Run, place: Path, monkeypa
         assert explained[name]["value"] == posted[name]
     assert explained["run_id"] is None
     assert "run_id" not in posted
+
+
+# --- other users -----------------------------------------------------------------------------
+
+VICTIM, ATTACKER = 7001, 7002
+SECRET = ["bus", "post", "--body", "a secret"]
+
+
+@pytest.fixture
+def planted(public: Path, as_user: Run) -> Path:
+    """A bus that a user left in a directory like /tmp, above one of another user."""
+    public.chmod(0o1777)
+    (public / "build").mkdir()
+    os.chown(public / "build", VICTIM, VICTIM)
+    bus = public / "MESSAGE-BUS.md"
+    assert (
+        as_user(ATTACKER, *SECRET[:2], "--bus", bus, "--body", "new orders", cwd=public, JRUN_PROJECT_ID="p").code == 0
+    )
+    bus.chmod(0o666)
+    return bus
+
+
+def test_a_planted_bus_is_refused(planted: Path, as_user: Run, refused: Run) -> None:
+    before = planted.read_bytes()
+    for command in (SECRET, ["bus", "read"], ["bus", "read", "--follow"], ["bus", "check"], ["bus", "discover"]):
+        result = as_user(VICTIM, *command, cwd=planted.parent / "build", JRUN_PROJECT_ID="mine")
+        refused(result, 6, str(planted), "another user", str(ATTACKER), "--bus", "MESSAGE_BUS")
+    assert planted.read_bytes() == before
+
+
+def test_a_planted_bus_is_used_where_it_is_named(planted: Path, as_user: Run) -> None:
+    here = {"cwd": planted.parent / "build"}
+    assert "new orders" in as_user(VICTIM, "bus", "read", "--bus", "../MESSAGE-BUS.md", **here).out
+    assert "new orders" in as_user(VICTIM, "bus", "read", MESSAGE_BUS=str(planted), **here).out
+    assert as_user(ATTACKER, "bus", "discover", **here).out == f"{planted}\n", "his own"
+
+
+def test_explain_a_planted_bus(planted: Path, as_user: Run) -> None:
+    result = as_user(VICTIM, "bus", "discover", "--explain", cwd=planted.parent / "build")
+    assert result.code == 6
+    assert result.lines[0].startswith(f"post       refused: {planted} belongs to another user")
+    assert result.lines[2] == "project_id none"
+    [explained] = as_user(VICTIM, "bus", "discover", "--explain", "--json", cwd=planted.parent / "build").json
+    assert str(planted) in explained["post"]["refused"]
+    assert explained["read"] == explained["post"]
+
+
+def test_a_nearer_directory_that_may_not_be_searched(public: Path, as_user: Run, refused: Run) -> None:
+    (public / "MESSAGE-BUS.md").touch()
+    below = public / "closed" / "below"
+    below.mkdir(parents=True)
+    below.parent.chmod(0o700)
+    for command in (SECRET, ["bus", "read"], ["bus", "discover"]):
+        refused(as_user(VICTIM, *command, cwd=below, JRUN_PROJECT_ID="p"), 6, str(below), "Permission denied", "--bus")
+    assert as_user(VICTIM, *SECRET, cwd=below, JRUN_PROJECT_ID="p", MESSAGE_BUS="/no/such.md").code == 6
+    assert (public / "MESSAGE-BUS.md").read_bytes() == b""

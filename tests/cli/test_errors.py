@@ -190,11 +190,13 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[BaseException],
     return arrange
 
 
-def test_0_done(read: Run) -> None:
+def test_0_done(read: Run, path: Path) -> None:
+    path.touch()
     assert read().code == 0
 
 
-def test_1_the_answer_is_no(read: Run) -> None:
+def test_1_the_answer_is_no(read: Run, path: Path) -> None:
+    path.touch()
     assert read("--id", "MSG-x").code == 1
 
 
@@ -202,11 +204,12 @@ def test_2_usage(run: Run) -> None:
     assert run("bus", "read", "--nonsense").code == 2
 
 
-def test_3_no_bus(run: Run) -> None:
-    assert run("bus", "read").code == 3
+def test_3_no_bus(run: Run, read: Run) -> None:
+    assert run("bus", "read").code == read().code == 3
 
 
-def test_4_since_id_not_found(read: Run) -> None:
+def test_4_since_id_not_found(read: Run, path: Path) -> None:
+    path.touch()
     assert read("--since", "MSG-x").code == 4
 
 

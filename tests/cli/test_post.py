@@ -428,3 +428,25 @@ def test_a_line_far_longer_than_a_pipe(start: Run, path: Path, messages: Run) ->
     process.tell(json.dumps({"body": "x" * 1_000_000}).encode() + b"\n")
     assert process.line().startswith("msg_id: ")
     assert len(messages()[0].body) == 1_000_000
+
+
+# --- which bus, without a word --------------------------------------------------------------------
+
+
+def test_a_bus_made_by_touch(run: Run, place: Path, messages: Run) -> None:
+    (place / "MESSAGE-BUS.md").touch()
+    assert run("bus", "post", "--body", "x").code == 0
+    [message] = messages(place / "MESSAGE-BUS.md")
+    assert message.project_id == place.name
+
+
+def test_a_variable_that_overrides_the_flags_is_told(
+    run: Run, path: Path, messages: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MESSAGE_BUS", str(path))
+    result = run("bus", "post", "--project", "p", "--body", "x", "--quiet")
+    assert (result.code, result.err.count("\n")) == (0, 1)
+    assert result.err.startswith(f"Warning: this goes to {path}, because MESSAGE_BUS is set")
+    assert [message.msg_id for message in messages()] == result.lines
+    monkeypatch.setenv("JRUN_PROJECT_ID", "p")
+    assert run("bus", "post", "--body", "x").err == ""

@@ -52,14 +52,34 @@ def test_project_and_task_come_before_the_environment(
 
 
 def test_an_empty_read_says_where_it_looked(read: Run, path: Path, fill: Run) -> None:
-    assert read() == (0, b"", f"No messages in {path}, which does not exist.\n")
     path.touch()
     assert read("--json") == (0, b"", f"No messages in {path}.\n")
     [message] = fill("x")
-    for narrow in (["--type", "OTHER"], ["--since", message.msg_id]):
-        result = read(*narrow)
-        assert (result.code, result.raw) == (0, b"")
-        assert str(path) in result.err
+    for narrow, about in (
+        (["--type", "other"], "of type other"),
+        (["--since", message.msg_id], f"after {message.msg_id}"),
+        (["--since", message.msg_id, "--type", "A", "--type", "B"], f"of type A or B after {message.msg_id}"),
+    ):
+        assert read(*narrow) == (0, b"", f"No messages {about} in {path}.\n")
+
+
+@pytest.mark.parametrize("more", [[], ["--json"], ["--raw"], ["--since", "MSG-x"], ["--id", "MSG-x"], ["--tail", "0"]])
+def test_a_mistyped_bus(more: list[str], read: Run, refused: Run, path: Path) -> None:
+    refused(read(*more), 3, str(path), "does not exist", "--follow")
+
+
+def test_a_bus_that_no_one_has_posted_to_yet(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "p/t/TASK-MESSAGE-BUS.md"
+    expected = (0, b"", f"No messages in {path}, which does not exist.\n")
+    assert run("bus", "read", "--root", tmp_path, "--project", "p", "--task", "t") == expected
+    monkeypatch.setenv("MESSAGE_BUS", str(path))  # which a runner sets before the first post
+    assert run("bus", "read") == expected
+
+
+def test_a_bus_of_archives_alone(read: Run, fill: Run, path: Path) -> None:
+    fill("x")
+    path.rename(f"{path}.20261121-031415-000000.archived")
+    assert read().out.endswith("(FACT) x\n")
 
 
 def test_the_path_is_told_in_full(run: Run, place: Path) -> None:

@@ -88,10 +88,55 @@ def test_other_ids_are_names(name: str) -> None:
     [
         ("/r/demo/task-1/TASK-MESSAGE-BUS.md", ("demo", "task-1")),
         ("/r/demo/PROJECT-MESSAGE-BUS.md", ("demo", "")),
-        ("/r/demo/task-1/MESSAGE-BUS.md", ("", "")),
+        ("/r/demo/task-1/MESSAGE-BUS.md", ("task-1", "")),
+        ("/MESSAGE-BUS.md", ("", "")),
+        ("/r/a..b/MESSAGE-BUS.md", ("", "")),
+        ("/r/a\\b/MESSAGE-BUS.md", ("", "")),
+        ("/r/a\nb/MESSAGE-BUS.md", ("", "")),
+        ("/r/\udcff/MESSAGE-BUS.md", ("", "")),
+        ("/r/ /MESSAGE-BUS.md", ("", "")),
+        ("/r/der Weg/MESSAGE-BUS.md", ("der Weg", "")),
         ("/r/demo/task-1/other.md", ("", "")),
     ],
 )
 def test_the_scope_of_a_path(path: str, scope: tuple[str, str]) -> None:
     assert scope_of(path) == scope
     assert scope_of(Path(path)) == scope
+
+
+# --- whose bus it is -------------------------------------------------------------------------
+
+ME, OTHER = 0, 7002
+as_root = pytest.mark.skipif(os.geteuid() != ME, reason="only root can make files of others")
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("owner", "of_directory", "mode", "is_trusted"),
+    [
+        (ME, OTHER, 0o777, True),
+        (ME, ME, 0o1777, True),
+        (OTHER, ME, 0o755, True),  # no one but us and root can have put it there
+        (OTHER, ME, 0o700, True),
+        (OTHER, ME, 0o757, False),
+        (OTHER, ME, 0o1777, False),  # as in /tmp: others may not remove our files, but add theirs
+        (OTHER, ME, 0o775, False),
+        (OTHER, OTHER, 0o755, False),
+        (OTHER, 7003, 0o755, False),
+    ],
+)
+def test_a_bus_that_another_user_may_have_planted(
+    owner: int, of_directory: int, mode: int, is_trusted: bool, tree: Path
+) -> None:
+    bus = put(tree.parent, "MESSAGE-BUS.md")
+    os.chown(bus, owner, owner)
+    os.chown(tree.parent, of_directory, of_directory)
+    tree.parent.chmod(mode)
+    if is_trusted:
+        assert discover_bus(tree) == bus
+        return
+    put(tree.parents[1], "MESSAGE-BUS.md")  # which is not taken in its place
+    with pytest.raises(InvalidBusPathError, match="another user") as caught:
+        discover_bus(tree)
+    assert str(bus) in str(caught.value)
+    assert str(owner) in str(caught.value)
