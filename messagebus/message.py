@@ -190,7 +190,7 @@ def new_message(*values: Any) -> Message:
 
 def message_from(draft: Draft, msg_id: str, ts: datetime, intact: bool | None = True) -> Message:
     """What the log will say once it gives ``draft`` this id and time (UTC)."""
-    issue_id = draft.issue_id or (msg_id if draft.type == ISSUE else "")
+    issue_id = draft.issue_id or (msg_id if draft.type.upper() == ISSUE else "")
     return new_message(
         msg_id, ts, draft.type, draft.project_id, draft.task_id, draft.run_id, issue_id,
         as_parents(draft.parents) if draft.parents else (),

@@ -26,6 +26,7 @@ from messagebus import (
     SinceIDNotFoundError,
 )
 from run_agent import output
+from run_agent.help import COLUMNS, Context
 from run_agent.streams import ReaderGoneError
 
 # A verb: where its command is. A group: its help, and its verbs.
@@ -66,6 +67,8 @@ _HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 class VerbGroup(click.Group):
     """A group whose commands are imported only when they are run."""
 
+    context_class = Context
+
     def __init__(self, verbs: dict[str, Any], **attrs: Any) -> None:
         super().__init__(**attrs)
         self._verbs = verbs
@@ -86,6 +89,7 @@ class VerbGroup(click.Group):
             return VerbGroup(verbs, name=cmd_name, help=text, no_args_is_help=True)
         module, _, attribute = verb.partition(":")
         command: click.Command = getattr(import_module(module), attribute)
+        command.context_class = Context
         return command
 
 
@@ -110,7 +114,7 @@ run_agent = VerbGroup(
     name="run-agent",
     help="Messages between agents, scripts and people, in Markdown files.\n\nStart with: run-agent bus post --help",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": COLUMNS},
     params=[
         click.Option(
             ["--version"],

@@ -17,6 +17,7 @@ from messagebus import BusNotFoundError, InvalidBusPathError
 from messagebus.discovery import PLAIN_BUS, bus_path, find_bus, scope_of
 
 DEFAULT_ROOT = "~/.run-agent/runs"
+FLAGS = "the flags"  # a rule
 _BUS_VARIABLES = ("MESSAGE_BUS", "JRUN_MESSAGE_BUS")
 
 
@@ -129,7 +130,7 @@ def scope(flags: Flags, bus: str) -> dict[str, Found]:
 
 
 def _hints(flags: Flags, bus: str) -> Iterator[_Hint]:
-    yield _Hint("the flags", flags.project or "", flags.task or "", flags.run or "")
+    yield _Hint(FLAGS, flags.project or "", flags.task or "", flags.run or "")
     of_bus = _Hint("the path of the bus", *scope_of(bus), is_path=True)
     is_guess = os.path.basename(bus) == PLAIN_BUS  # it may be anywhere: whatever else says something knows better
     if not is_guess:
@@ -163,11 +164,17 @@ def _environment_bus() -> Found | None:
 def _project_bus(flags: Flags) -> Found | None:
     if flags.project is None and flags.task is None:
         return None
-    project = flags.project if flags.project is not None else os.environ.get("JRUN_PROJECT_ID")
-    if not project and flags.project is None:
-        raise click.UsageError("--task needs --project (or JRUN_PROJECT_ID): a task is part of a project.")
-    path = bus_path(root_directory(flags), project or "", flags.task)
+    path = bus_path(root_directory(flags), project_of(flags), flags.task)
     return Found(path, "--project and --task under the root" if flags.task else "--project under the root", True)
+
+
+def project_of(flags: Flags) -> str:
+    """The project whose task --task names."""
+    if flags.project is not None:
+        return flags.project
+    if project := os.environ.get("JRUN_PROJECT_ID"):
+        return project
+    raise click.UsageError("--task needs --project (or JRUN_PROJECT_ID): a task is part of a project.")
 
 
 def root_directory(flags: Flags) -> str:

@@ -1,15 +1,25 @@
-"""Options that more than one verb takes."""
+"""Options that more than one verb takes, and what shells complete for their values."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from messagebus import BusError
 from run_agent import context
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+# The customary types (SPEC.md, "Fields").
+TYPES = (
+    "INFO", "FACT", "QUESTION", "ANSWER", "PROGRESS", "DECISION", "ISSUE", "ERROR",
+    "RUN_START", "RUN_STOP", "RUN_CRASH",
+)  # fmt: skip
+_COMPLETABLE = re.compile(r"[\w@][\w@.+=~-]*")  # names that no shell has to quote, and that hold no line end
 
 
 class PathType(click.Path):
@@ -23,8 +33,13 @@ class PathType(click.Path):
 def bus_options(command: _F) -> _F:
     """--bus, --root, --project, --task: where the bus is."""
     for option in (
-        click.option("--task", metavar="ID", help="The task: its bus under the root."),
-        click.option("--project", metavar="ID", help="The project: its bus under the root, or its task's."),
+        click.option("--task", metavar="ID", shell_complete=_complete_task, help="The task: its bus under the root."),
+        click.option(
+            "--project",
+            metavar="ID",
+            shell_complete=_complete_project,
+            help="The project: its bus under the root, or its task's.",
+        ),
         click.option(
             "--root",
             type=PathType(readable=False),
@@ -40,3 +55,30 @@ def bus_options(command: _F) -> _F:
     ):
         command = option(command)
     return command
+
+
+def complete_type(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """The customary types that begin so, in whatever case."""
+    return [kind for kind in TYPES if kind.startswith(begun.upper())]
+
+
+def _complete_project(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    return _directories(context.Flags(root=ctx.params.get("root")), begun)
+
+
+def _complete_task(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    flags = context.Flags(root=ctx.params.get("root"), project=ctx.params.get("project"))
+    try:
+        return _directories(flags, begun, context.project_of(flags))
+    except click.UsageError:  # nothing says which project
+        return []
+
+
+def _directories(flags: context.Flags, begun: str, project: str = "") -> list[str]:
+    """The projects under the root, or the tasks of one."""
+    try:
+        with os.scandir(os.path.join(context.root_directory(flags), project)) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except (OSError, BusError):
+        return []
+    return sorted(name for name in names if name.startswith(begun) and _COMPLETABLE.fullmatch(name))

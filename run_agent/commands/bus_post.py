@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from messagebus import BusError, Draft, InvalidMessageError, Link, Message, MessageBus, Parent
-from run_agent import context, output
-from run_agent.options import bus_options
+from run_agent import context, json_lines, output
+from run_agent.options import bus_options, complete_type
 
 _READ_SIZE = 1024 * 1024  # bytes taken from standard input at a time
 _SCISSORS = "<!-- Write the message above this line. An empty one posts nothing. -->"
@@ -23,11 +23,22 @@ _SCISSORS = "<!-- Write the message above this line. An empty one posts nothing.
 @bus_options
 @click.option("--run", "run_id", metavar="ID", help="The run that says it. [RUN_FOLDER, JRUN_ID]")
 @click.option(
-    "--type", "kind", default="INFO", show_default=True, metavar="TYPE", help="FACT, QUESTION, ANSWER, ... any word."
+    "--type",
+    "kind",
+    default="INFO",
+    metavar="TYPE",
+    shell_complete=complete_type,
+    help="FACT, QUESTION, ANSWER, ... any word, stored as it is given. [INFO]",
 )
 @click.option("--body", metavar="TEXT", help="The text; '-' takes it from standard input, '' is an empty one.")
 @click.option("--edit", is_flag=True, help="Write the text in your editor.")
-@click.option("--parent", "parents", multiple=True, metavar="ID[:KIND]", help="A message this one refers to, and how.")
+@click.option(
+    "--parent",
+    "parents",
+    multiple=True,
+    metavar="ID[:KIND]",
+    help="A message this one refers to, and how. (An id that holds a colon ends in one: 'a:b:'.)",
+)
 @click.option("--link", "links", multiple=True, metavar="URL", help="Something outside the bus.")
 @click.option("--meta", "meta", multiple=True, metavar="KEY=VALUE", help="Anything else worth keeping.")
 @click.option("--issue-id", default="", metavar="ID", help="The issue it belongs to; an ISSUE is its own.")
@@ -43,14 +54,16 @@ _SCISSORS = "<!-- Write the message above this line. An empty one posts nothing.
     help="How long to wait for other writers, in all. [about 30]",
 )
 @click.option("--jsonl", is_flag=True, help="One message for each JSON line of standard input, as the lines come.")
+@click.option("--copy", is_flag=True, help="With --jsonl: lines of 'read --json'; each message gets a new id.")
 @click.option("--quiet", "-q", is_flag=True, help="Print the id alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print the stored message as a JSON line.")
 def post(**given: Any) -> int:
     """Store a message and print its id.
 
     The bus is --bus, else MESSAGE_BUS, else that of --project and --task under the root, else
-    the first one upward from here. Project, task and run are taken from the flags, the path of
-    the bus, RUN_FOLDER, TASK_FOLDER, or JRUN_PROJECT_ID, JRUN_TASK_ID, JRUN_ID.
+    the first one upward from here. ('bus read' shows that of --project and --task, whatever MESSAGE_BUS
+    says; post warns where these are two.) Project, task and run are taken from the flags, the path
+    of the bus, RUN_FOLDER, TASK_FOLDER, or JRUN_PROJECT_ID, JRUN_TASK_ID, JRUN_ID.
 
     The text is --body, or what is piped in.
 
@@ -60,13 +73,14 @@ def post(**given: Any) -> int:
       make 2>&1 | tail -5 | run-agent bus post --type ERROR
       run-agent bus post --type ANSWER --parent MSG-01KAJ3...:answers --body "In util.c"
       jq -c '{type: "FACT", body: .msg}' log.json | run-agent bus post --jsonl --quiet
+      run-agent bus read --bus old.md --tail 0 --json | run-agent bus post --bus new.md --jsonl --copy
     """
     _refuse_contradictions(given)
     flags = context.Flags(given["bus"], given["root"], given["project"], given["task"], given["run_id"])
     target = context.bus_to_post(flags)
     if doubt := context.doubt(flags, target):
         output.complain(f"Warning: {doubt}.")
-    fields = {name: found.value for name, found in context.scope(flags, target.value).items()}
+    fields = _fields(flags, target.value, given)
     with _open(target.value, given) as bus:
         if given["jsonl"]:
             context.make_directories(target)
@@ -84,6 +98,15 @@ def post(**given: Any) -> int:
             raise
     _print([stored], given)
     return 0
+
+
+def _fields(flags: context.Flags, bus: str, given: dict[str, Any]) -> dict[str, str]:
+    """Project, task and run. A copy is of the task and run that it says, and not of ours."""
+    return {
+        name: found.value
+        for name, found in context.scope(flags, bus).items()
+        if not given["copy"] or name == "project_id" or found.rule == context.FLAGS
+    }
 
 
 def _open(path: str, given: dict[str, Any]) -> MessageBus:
@@ -115,6 +138,8 @@ def _refuse_contradictions(given: dict[str, Any]) -> None:
         raise click.UsageError("--lock-timeout must be a number of seconds, 0 or more.")
     if given["jsonl"] and sys.stdin is None:
         raise click.UsageError("--jsonl takes messages from standard input, which is closed.")
+    if given["copy"] and not given["jsonl"]:
+        raise click.UsageError("--copy says what the lines of --jsonl are: give --jsonl too.")
     own = [f"--{name}" for name in ("body", "edit", "idempotency_key") if given[name] not in (None, False)]
     if given["jsonl"] and own:
         raise click.UsageError(f"--jsonl takes messages from standard input: leave out {own[0].replace('_', '-')}.")
@@ -142,7 +167,8 @@ def _draft(fields: dict[str, str], given: dict[str, Any]) -> Draft:
 
 
 def _parents(given: dict[str, Any]) -> list[Parent]:
-    return [Parent(msg_id, kind) for msg_id, _, kind in (text.partition(":") for text in given["parents"])]
+    split = (text.rpartition(":") if ":" in text else (text, "", "") for text in given["parents"])
+    return [Parent(msg_id, kind) for msg_id, _, kind in split]
 
 
 def _links(given: dict[str, Any]) -> list[Link]:
@@ -230,7 +256,7 @@ def _post_lines(bus: MessageBus, fields: dict[str, str], given: dict[str, Any]) 
         drafts = []
         for number, line in lines:
             try:
-                draft, key = _draft_from(line, defaults)
+                draft, key = json_lines.draft_from(line, defaults, copy=given["copy"])
                 bus.check_message(draft)
                 drafts.append((number, draft, key))
             except InvalidMessageError as error:
@@ -259,25 +285,6 @@ def _arriving_lines() -> Iterator[list[tuple[int, bytes]]]:
             yield numbered
         if not data:
             return
-
-
-def _draft_from(line: bytes, defaults: dict[str, Any]) -> tuple[Draft, str | None]:
-    from run_agent import strict_json
-
-    try:
-        data = strict_json.parse(line)
-    except ValueError as error:
-        raise InvalidMessageError(f"not JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise InvalidMessageError("not a JSON object")
-    if not data.get("project_id", defaults.get("project_id")):
-        raise InvalidMessageError(
-            "no project: give --project ID, set JRUN_PROJECT_ID, or name a project_id in the line"
-        )
-    key = data.pop("idempotency_key", None)
-    if "parents" in data or "relations" in data:
-        defaults = {name: value for name, value in defaults.items() if name not in ("parents", "relations")}
-    return Draft.from_json(defaults | data), key
 
 
 def _post_batch(bus: MessageBus, drafts: list[tuple[int, Draft, str | None]], given: dict[str, Any]) -> int:

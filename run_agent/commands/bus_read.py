@@ -12,7 +12,7 @@ import click
 
 from messagebus import BusNotFoundError, Message, MessageBus, SinceIDNotFoundError
 from run_agent import context, output, streams
-from run_agent.options import bus_options
+from run_agent.options import bus_options, complete_type
 
 _POLL_INTERVAL = 0.5  # seconds; file events are faster where there are any
 _TAIL = 20
@@ -26,7 +26,14 @@ _Item = tuple[Message, bytes]  # a message, and its record as stored where that 
 @click.option("--since", metavar="ID", help="Every message after this one (the newest N of them with --tail).")
 @click.option("--id", "msg_id", metavar="ID", help="This message alone.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with each new message as it comes.")
-@click.option("--type", "types", multiple=True, metavar="TYPE", help="Messages of this type only; may be repeated.")
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    metavar="TYPE",
+    shell_complete=complete_type,
+    help="Messages of this type only, in upper or lower case; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a message, exact.")
 @click.option("--raw", is_flag=True, help="The records as they are stored, exact.")
 @click.option("--long", "-l", is_flag=True, help="Show id, run, parents and all other fields too.")
@@ -34,7 +41,8 @@ def read(**given: Any) -> int:
     """Show messages, oldest first.
 
     The bus is that of --project and --task under the root, else --bus, else MESSAGE_BUS, else
-    the first one upward from here. Archives of a rotated bus are part of it.
+    the first one upward from here. ('bus post' goes to MESSAGE_BUS rather than to that of --project
+    and --task.) Archives of a rotated bus are part of it.
 
     \b
     Examples:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import FishComplete, get_completion_class
 
 from run_agent import output
+
+
+class _Fish(FishComplete):
+    """Click's, which took what follows a comma in a description for something else."""
+
+    source_template = FishComplete.source_template.replace('string split ","', 'string split --max 1 ","')
 
 
 @click.command(short_help="Print a shell completion script.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that completes run-agent's verbs and options in your shell.
+    """Print the script that completes run-agent's verbs, options, types, projects and tasks in your shell.
 
     \b
     Examples:
@@ -20,7 +26,7 @@ def completion(ctx: click.Context, shell: str) -> None:
       run-agent completion zsh > ~/.zfunc/_run-agent
       run-agent completion fish > ~/.config/fish/completions/run-agent.fish
     """
-    script = get_completion_class(shell)
+    script = _Fish if shell == "fish" else get_completion_class(shell)
     if script is None:
         raise click.UsageError(f"No completion for {shell} in this version of click.")
     output.line(script(ctx.find_root().command, {}, "run-agent", "_RUN_AGENT_COMPLETE").source())

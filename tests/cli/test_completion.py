@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.shell_completion import ShellComplete
 from patience import SECONDS
+
+from run_agent import cli
+from run_agent.options import TYPES
 
 Run = Callable[..., Any]
 SHELLS = ["bash", "zsh", "fish"]
+PATH = f"{Path(sys.executable).parent}:/usr/bin:/bin"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -46,6 +52,8 @@ def completed(program: Run, monkeypatch: pytest.MonkeyPatch, shell: str, *words:
         (["bus", ""], ["plain,post", "plain,read", "plain,discover", "plain,check", "plain,merge"]),
         (["bus", "read", "--f"], ["plain,--follow"]),
         (["completion", "z"], ["plain,zsh"]),
+        (["bus", "post", "--type", "D"], ["plain,DECISION"]),
+        (["bus", "read", "--type", "run_st"], ["plain,RUN_START", "plain,RUN_STOP"]),
     ],
 )
 def test_bash(words: list[str], expected: list[str], program: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +67,59 @@ def test_zsh(program: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fish(program: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = completed(program, monkeypatch, "fish", "bus", "p")
     assert "post" in "\n".join(lines)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root with two projects, tasks, and what is none."""
+    root = tmp_path / "home/runs"
+    for name in ("demo/t1", "demo/t2", "demo/.hidden", "shop/x", "a b", "new\nline", "$(touch x)"):
+        (root / name).mkdir(parents=True)
+    (root / "demo/PROJECT-MESSAGE-BUS.md").touch()
+    (root / "link").symlink_to(root / "demo")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--project", ""], ["demo", "shop"]),
+        (["--project", "d"], ["demo"]),
+        (["--project", "demo", "--task", ""], ["t1", "t2"]),
+        (["--project=demo", "--task", "t2"], ["t2"]),
+        (["--project", "shop", "--task", "t"], []),
+        (["--project", "none", "--task", ""], []),
+        (["--task", ""], []),
+    ],
+)
+@pytest.mark.parametrize("verb", ["post", "read", "check"])
+def test_projects_and_tasks(
+    verb: str, words: list[str], expected: list[str], root: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    for given in (["--root=~/runs"], [f"--root={root}"]):
+        assert candidates("bus", verb, *given, *words) == expected
+    monkeypatch.setenv("JRUN_RUNS_DIR", str(root))
+    assert candidates("bus", verb, *words) == expected
+    monkeypatch.setenv("JRUN_PROJECT_ID", "demo")
+    assert candidates("bus", verb, "--task", "") == ["t1", "t2"]
+
+
+def candidates(*words: str) -> list[str]:
+    """What is offered for the last of these words."""
+    completer = ShellComplete(cli.run_agent, {}, "run-agent", "_RUN_AGENT_COMPLETE")
+    return [item.value for item in completer.get_completions(list(words[:-1]), words[-1])]
+
+
+def test_where_there_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "nowhere")
+    assert candidates("bus", "post", "--project", "") == []
+
+
+def test_the_types_are_those_of_the_format() -> None:
+    spec = (Path(__file__).parents[2] / "SPEC.md").read_text()
+    [row] = [line for line in spec.splitlines() if line.startswith("| `type` |")]
+    assert f"`{' '.join(TYPES)}`" in row
 
 
 def test_a_verb_that_does_not_exist_completes_to_nothing(program: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,6 +136,26 @@ def test_in_bash_itself(run: Run, tmp_path: Path) -> None:
         _run_agent_completion run-agent
         echo "${{COMPREPLY[@]}}"
     """
-    path = f"{Path(__import__('sys').executable).parent}:/usr/bin:/bin"
-    done = subprocess.run(["bash", "-c", asked], capture_output=True, timeout=SECONDS, check=True, env={"PATH": path})
+    done = subprocess.run(["bash", "-c", asked], capture_output=True, timeout=SECONDS, check=True, env={"PATH": PATH})
     assert (done.stdout, done.stderr) == (b"--json\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("begun", "expected"),
+    [
+        ("bus r", ["read\tShow messages, and follow."]),
+        ("bus read --typ", ["--type\tMessages of this type only, in upper or lower case; may be repeated."]),
+        ("bus post --project sh", ["shop"]),
+        ("bus post --project demo --task ", ["t1", "t2"]),
+        ("bus post --type AN", ["ANSWER"]),
+    ],
+)
+def test_in_fish_itself(begun: str, expected: list[str], run: Run, root: Path, tmp_path: Path) -> None:
+    fish = shutil.which("fish")
+    if not fish:
+        pytest.skip("there is no fish")
+    (tmp_path / "script").write_bytes(run("completion", "fish").raw)
+    environment = {"PATH": PATH, "HOME": str(tmp_path), "JRUN_RUNS_DIR": str(root)}
+    asked = [fish, "--no-config", "-c", f"source {tmp_path / 'script'}; complete -C 'run-agent {begun}'"]
+    done = subprocess.run(asked, capture_output=True, timeout=SECONDS, check=True, env=environment)
+    assert done.stdout.decode().splitlines() == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -363,3 +364,28 @@ def test_130_before_it_has_begun(place: Path, shell: Run) -> None:
     done = shell(f'PYTHONPATH="{place}" "$run" bus read')
     assert done.returncode == 130
     assert done.stderr.strip() == b""
+
+
+# --- how help is laid out --------------------------------------------------------------------
+
+
+def every_help() -> Iterator[list[str]]:
+    yield []
+    for name, verb in cli.VERBS.items():
+        yield [name]
+        if isinstance(verb, tuple):
+            yield from ([name, below] for below in verb[1])
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+@pytest.mark.parametrize("command", list(every_help()), ids=" ".join)
+def test_help_reads_well_at_any_width(command: list[str], columns: int, program: Run) -> None:
+    lines = program(*command, "--help", env={**os.environ, "COLUMNS": str(columns)}).lines
+    examples = {line for line in lines if re.match(r"    (\S.* )?(run-agent|curl) ", line)}  # to copy, so one line each
+    widest = max(len(line) for line in lines if line not in examples)
+    assert widest <= min(columns, 100)
+    assert columns < 200 or widest > 80 or len(lines) < 20, "it uses the room there is"
+    for line in lines:
+        assert not re.search(r"\w-$", line), "a word is cut"
+    terms = [match.end() for line in lines if (match := re.match(r"  -.*?  +(?=\S)", line))]
+    assert len(set(terms)) <= 1, "what options mean is in one column"

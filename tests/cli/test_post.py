@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from patience import SECONDS
 
-from messagebus import Link, Message, MessageBus, Parent
+from messagebus import Draft, Link, Message, MessageBus, Parent
 from run_agent.commands import bus_post
 
 Run = Callable[..., Any]
@@ -450,3 +452,86 @@ def test_a_variable_that_overrides_the_flags_is_told(
     assert [message.msg_id for message in messages()] == result.lines
     monkeypatch.setenv("JRUN_PROJECT_ID", "p")
     assert run("bus", "post", "--body", "x").err == ""
+
+
+# --- copies ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    """A bus of another task, with a message of each kind of field."""
+    path = tmp_path / "old.md"
+    with MessageBus(path) as bus:
+        ts = datetime(2020, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+        first = bus.append_message(Draft("ISSUE", "old", "a", task_id="t-old", run_id="r-old", ts=ts))
+        parents = [Parent(first.msg_id, "answers", {"k": "v"})]
+        bus.append_message(Draft("fact", "old", "b", parents=parents, links=[Link("u", "l")], meta={"a": "b"}, ts=ts))
+        bus.append_message(Draft("FACT", "old", "c"), idempotency_key="k")
+    return path
+
+
+def test_copy(run: Run, post: Run, original: Path, path: Path, messages: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JRUN_ID", "of the one who copies")
+    monkeypatch.setenv("JRUN_TASK_ID", "of the one who copies")
+    lines = run("bus", "read", "--bus", original, "--tail", "0", "--json").raw
+    result = post("--jsonl", "--copy", "--quiet", stdin=lines)
+    assert (result.code, result.err) == (0, "")
+    copies = messages()
+    assert [copy.msg_id for copy in copies] == result.lines
+    assert [replace(copy, msg_id="") for copy in copies] == [replace(old, msg_id="") for old in messages(original)]
+    assert post("--jsonl", "--copy", stdin=lines.splitlines()[-1]).code == 0
+    assert len(messages()) == 3, "what has a key is copied once"
+
+
+def test_a_copy_takes_the_flags_as_defaults(run: Run, post: Run, original: Path, messages: Run) -> None:
+    lines = run("bus", "read", "--bus", original, "--tail", "0", "--json").raw
+    assert post("--jsonl", "--copy", "--task", "t-new", "--meta", "copied=yes", stdin=lines).code == 0
+    assert [(copy.task_id, copy.meta.get("copied")) for copy in messages()] == [
+        ("t-old", "yes"), ("t-new", None), ("t-new", None),
+    ]  # fmt: skip
+
+
+def test_stored_messages_are_refused_without_it(run: Run, post: Run, original: Path, path: Path) -> None:
+    lines = run("bus", "read", "--bus", original, "--tail", "0", "--json").raw
+    result = post("--jsonl", stdin=lines)
+    assert (result.code, result.raw) == (6, b"")
+    assert [line[:14] for line in result.err.splitlines()] == [f"Error: line {number}:" for number in (1, 2, 3)]
+    assert result.err.count("msg_id and intact are for the log to say") == result.err.count("use --copy") == 3
+    assert not path.exists() or path.read_bytes() == b""
+
+
+def test_a_copy_of_a_torn_message_is_told(post: Run, messages: Run) -> None:
+    result = post("--jsonl", "--copy", stdin=b'{"msg_id": "MSG-1", "type": "FACT", "body": "cu", "intact": false}')
+    assert (result.code, result.err.count("Warning: MSG-1 was torn or edited")) == (0, 1)
+    assert messages()[0].body == "cu"
+
+
+def test_copy_without_lines(post: Run, refused: Run) -> None:
+    refused(post("--copy", "--body", "x"), 2, "--jsonl")
+
+
+# --- types and ids that people write --------------------------------------------------------------
+
+
+def test_a_type_is_stored_as_it_is_given(post: Run, read: Run, messages: Run) -> None:
+    for kind in ("Fact", "FACT", "issue"):
+        assert post("--type", kind, "--body", "x").code == 0
+    first, second, issue = messages()
+    assert (first.type, second.type) == ("Fact", "FACT")
+    assert (issue.type, issue.issue_id) == ("issue", issue.msg_id), "in whatever case it is one"
+    for asked in ("fact", "FACT", "fAcT"):
+        assert [data["msg_id"] for data in read("--type", asked, "--json").json] == [first.msg_id, second.msg_id]
+
+
+@pytest.mark.parametrize("msg_id", ["a+1", "a/b/c", "сообщение", "消息-7", "a%2Fb", "a#1", "a:b", "é", "~x", "-x", "A=B"])
+def test_ids_that_people_wrote(msg_id: str, program: Run, path: Path, messages: Run) -> None:
+    path.write_text(f"---\nmsg_id: {msg_id}\ntype: FACT\nproject_id: p\n---\nby hand\n")
+    ask = ("bus", "read", "--bus", path)
+    assert program(*ask, f"--id={msg_id}").out.endswith("(FACT) by hand\n")
+    kinds = {f"{msg_id}:answers": "answers", msg_id if ":" not in msg_id else f"{msg_id}:": ""}
+    for parent in kinds:
+        done = program("bus", "post", "--bus", path, "--project", "p", "--body", "x", f"--parent={parent}")
+        assert done.code == 0, done.err
+    assert [message.parents for message in messages()[1:]] == [(Parent(msg_id, kind),) for kind in kinds.values()]
+    assert len(program(*ask, f"--since={msg_id}").lines) == 2
+    assert f"re {msg_id}:answers" in program(*ask, "--long").out.replace('"', "")
