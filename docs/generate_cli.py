@@ -24,11 +24,7 @@ TEMPLATE = """\
 
 <!-- not executed: the verbs; the reference below is tried -->
 ```
-run-agent bus post        store a message
-run-agent bus read        show messages, and follow
-run-agent bus discover    which bus is used from here, and why
-run-agent bus merge       two versions of a bus made one, for git
-run-agent completion      completion for bash, zsh and fish
+{verbs}
 ```
 
 Results go to standard output; errors, and what may surprise, go to standard error in a sentence or
@@ -43,8 +39,15 @@ two that say what to do next. Every verb has `--help` with examples; [below](#re
 | `--project ID`, `--task ID`: the bus in the tree under the root | `MESSAGE_BUS`, or `JRUN_MESSAGE_BUS` |
 | the first bus file upward from here | the first bus file upward from here |
 
-For `post`, `--project` and `--task` are first of all fields of the message, and name a bus only where
-nothing else does. `--task` without `--project` takes the project from `JRUN_PROJECT_ID`.
+For `post`, `--project` and `--task` are first of all fields of the message, and name a bus only
+where nothing else does. `--task` without `--project` takes the project from `JRUN_PROJECT_ID`. So
+where `MESSAGE_BUS` is set, `post` and `read` may choose two buses from the same flags. `post` then
+says where the message goes, with a warning on standard error and exit code 0; it also warns where
+`MESSAGE_BUS` names a bus for one project and the directory has the bus of another.
+
+A bus that `read --bus` names must exist (exit code 3), unless `--follow` is to wait for it. One
+that `MESSAGE_BUS`, or `--project`, names may be still to come: `read` says that it does not exist,
+and the exit code is 0.
 
 The tree under the root:
 
@@ -60,7 +63,15 @@ is to be a directory must not be blank or `.`, nor hold `..`, a slash, a backsla
 character: exit code 6.
 
 Upward: each directory from the current one to `/` is asked for `TASK-MESSAGE-BUS.md`, then
-`PROJECT-MESSAGE-BUS.md`, then `MESSAGE-BUS.md`. Links, directories and devices do not count.
+`PROJECT-MESSAGE-BUS.md`, then `MESSAGE-BUS.md`. Links, directories and devices do not count. A bus
+that belongs to another user, in a directory that others may write to, is refused (exit code 6),
+since anyone could have put it there: [security.md](security.md#a-bus-found-upward). So is the
+search where a directory on the way may not be searched. If you trust such a bus, name it with
+`--bus` or `MESSAGE_BUS`.
+
+A `~` or `~user` at the beginning of a path, which shells leave alone in `--root=~/runs` and cron
+and systemd everywhere, is the home directory in all options and variables that hold a path. Where
+there is no such directory, the path is refused (exit code 6). `./~x` is a file of that name.
 
 `run-agent bus discover --explain` shows what all this comes to where you are, and which rule said so.
 
@@ -74,6 +85,8 @@ that says something:
 3. `RUN_FOLDER`, or `JRUN_RUN_FOLDER`: `<root>/<project>/<task>/runs/<run>`
 4. `TASK_FOLDER`, or `JRUN_TASK_FOLDER`: `<root>/<project>/<task>`
 5. `JRUN_PROJECT_ID`, `JRUN_TASK_ID`, `JRUN_ID`
+6. for the project, the name of the directory of a `MESSAGE-BUS.md`, if it can be an id: so
+   `touch MESSAGE-BUS.md` is all it takes to begin
 
 A task that a path says (2 to 4) counts only where the project is that path's. Without a project a post
 is a usage error.
@@ -83,6 +96,7 @@ is a usage error.
 | variable | what it says |
 |---|---|
 | `MESSAGE_BUS`, `JRUN_MESSAGE_BUS` | the bus file |
+| `HOME` | the home directory; where it is empty or not set, that of the user in the system's list |
 | `JRUN_RUNS_DIR` | the root of all projects |
 | `RUN_FOLDER`, `JRUN_RUN_FOLDER` | the directory of the run |
 | `RUN_AGENT_API_KEY` | the key that clients of `serve` must bring |
@@ -98,13 +112,16 @@ A variable that is empty says nothing. The names with `JRUN_` are the Go runner'
 | code | when |
 |---|---|
 | 0 | done; also when whoever read the output has gone, and a read that found an empty bus |
-| 1 | it ran, and the answer is no: no message with that `--id`; nothing written in the editor |
+| 1 | it ran, and the answer is no: no message with that `--id`; `check` found damage; \
+nothing written in the editor, or it failed; `serve` cannot listen, or lacks its extra |
 | 2 | usage: an unknown verb or option, options that contradict each other, no text, no project |
-| 3 | no bus found: nothing names one, and there is none upward from here |
+| 3 | no bus found: nothing names one, and there is none upward from here; \
+or that of `--bus` does not exist (`read`, `check`) |
 | 4 | the id of `--since` is not on the bus (with `--follow` it is said, and all is shown) |
 | 5 | lock timeout: other writers held the bus for all of `--lock-timeout`; nothing was written |
-| 6 | refused: a message (with `--jsonl`: at least one), a path that cannot be a bus or be opened, or no git work tree |
-| 7 | no answer in time |
+| 6 | refused: a message (with `--jsonl`: at least one), a path that cannot be a bus or be opened, \
+a bus found upward that is not to be trusted, or no git work tree |
+| 7 | no answer in time: for verbs that wait for one, of which this version has none |
 | 70 | unexpected: a full disk, a flush that failed (the message says that it is stored), a bug |
 | 130 | interrupted by Ctrl-C |
 
@@ -130,6 +147,16 @@ stored as they arrive, those that have arrived together in one batch, and each i
 line is named by its number on standard error, the others go in, and the exit code is 6. A line is as strict
 as a request to `serve`: UTF-8, no field twice, no `NaN`.
 
+**`post --jsonl --copy`** takes lines of `read --json`, and so copies messages from one bus to
+another. Each gets a new id; the rest stays, the time too. Parents keep the ids that they name. A
+message that has an idempotency key keeps it, so that copying it again within 24 hours of its time
+stores nothing. Of one that was torn or edited (`intact` is false) a warning says that its copy
+counts as whole. Task and run of this place are not added; flags are.
+
+**`--type`** is stored as it is given. Wherever types are compared, upper and lower case are the
+same: in `read --type`, in the `type` of the server's requests, and for what an ISSUE or the end of
+a run is.
+
 **`read`** prints text:
 
 <!-- tried by tests/docs/test_help.py -->
@@ -154,9 +181,9 @@ There is colour on a terminal only.
 [2026-11-21 03:14:16] (ANSWER) <MSG-2 run-7 re MSG-1:answers task=t1 link=https://ci.example meta.branch=main> Yes.
 ```
 
-These are the id, the run, each parent with its kind after `re`, then `task`, `issue`, each `link` and each `meta` by
-name. A value that holds what separates fields is quoted, so that none imitates another. What a link or a parent
-says besides is in `--json`.
+These are the id, the run, each parent with its kind after `re`, then `task`, `issue`, each `link`
+and each `meta` by name. A value that holds what separates fields is quoted, so that none imitates
+another. What a link or a parent says besides is in `--json`.
 
 **`read --json`** prints one JSON object a line, in the shape of [SPEC.md](../SPEC.md#12-json); `read --raw`
 the records as they are stored, which together are a bus file again. Both are exact.
@@ -177,8 +204,9 @@ run-agent completion zsh > ~/.zfunc/_run-agent       # with fpath+=~/.zfunc befo
 run-agent completion fish > ~/.config/fish/completions/run-agent.fish
 ```
 
-Shells started from then on complete. Bash needs the package
-bash-completion; without it, put `eval "$(run-agent completion bash)"` into `~/.bashrc`.
+Shells started from then on complete verbs, options, the customary types, and the projects and tasks
+under the root. Bash needs the package bash-completion; without it, put `eval "$(run-agent
+completion bash)"` into `~/.bashrc`.
 
 ## Reference
 
@@ -203,15 +231,24 @@ def main(arguments: list[str]) -> int:
 
 def page() -> str:
     """What docs/cli.md should be."""
-    reference = "\n\n".join(f"### {path}\n\n{MARK}\n```\n{text}\n```" for path, text in helps(run_agent, "run-agent"))
-    return TEMPLATE.format(reference=reference)
+    reference = "\n\n".join(
+        f"### {path}\n\n{MARK}\n```\n{text}\n```" for path, _, text in helps(run_agent, "run-agent")
+    )
+    leaves = [
+        (path, command.get_short_help_str(COLUMNS))
+        for path, command, _ in helps(run_agent, "run-agent")
+        if not isinstance(command, click.Group)
+    ]
+    return TEMPLATE.format(verbs="\n".join(f"{path:<26}{text}" for path, text in leaves), reference=reference)
 
 
-def helps(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
-    """The help of a command and of all below it, each with its full name."""
+def helps(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> Iterator[tuple[str, click.Command, str]]:
+    """A command and all below it, each with its full name and its help."""
     settings = {"terminal_width": COLUMNS, "max_content_width": COLUMNS, **command.context_settings}
-    context = click.Context(command, parent, name, **settings)
-    yield context.command_path, click.unstyle(command.get_help(context)).rstrip()
+    context = command.context_class(command, parent, name, **settings)
+    yield context.command_path, command, click.unstyle(command.get_help(context)).rstrip()
     if isinstance(command, click.Group):
         for verb in command.list_commands(context):
             found = command.get_command(context, verb)

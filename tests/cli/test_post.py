@@ -523,7 +523,9 @@ def test_a_type_is_stored_as_it_is_given(post: Run, read: Run, messages: Run) ->
         assert [data["msg_id"] for data in read("--type", asked, "--json").json] == [first.msg_id, second.msg_id]
 
 
-@pytest.mark.parametrize("msg_id", ["a+1", "a/b/c", "сообщение", "消息-7", "a%2Fb", "a#1", "a:b", "é", "~x", "-x", "A=B"])
+@pytest.mark.parametrize(
+    "msg_id", ["a+1", "a/b/c", "сообщение", "消息-7", "a%2Fb", "a#1", "a:b", "é", "~x", "-x", "A=B"]
+)
 def test_ids_that_people_wrote(msg_id: str, program: Run, path: Path, messages: Run) -> None:
     path.write_text(f"---\nmsg_id: {msg_id}\ntype: FACT\nproject_id: p\n---\nby hand\n")
     ask = ("bus", "read", "--bus", path)

@@ -47,7 +47,7 @@ def prepared(here: Path, tmp_path: Path, execute: Execute) -> Path:
     task = here / TASK
     for directory in (task, task / "notes", *(tmp_path / "home" / name for name in HOME_DIRECTORIES)):
         directory.mkdir(parents=True)
-    for name in (BUS, "base.md", "MESSAGE-BUS.md", "theirs.md", "notes/MESSAGE-BUS.md"):
+    for name in (BUS, "base.md", "MESSAGE-BUS.md", "theirs.md", "old.md", "notes/MESSAGE-BUS.md"):
         (task / name).write_text(RECORDS)
     (task / "log.json").write_text('{"msg": "one"}\n{"msg": "two"}\n')
     (task / "Makefile").write_text("all:\n\t@echo made\n")
@@ -62,6 +62,11 @@ HOME_DIRECTORIES = (
     ".config/fish/completions",
     "projects/demo",
 )
+
+
+def test_the_list_at_the_top_lacks_no_verb() -> None:
+    listed = next(block.text for block in blocks(HOME / "docs/cli.md")).splitlines()
+    assert [line[:26].strip() for line in listed] == [f"run-agent {verb}" for verb in VERBS]
 
 
 @pytest.mark.parametrize("verb", VERBS)
