@@ -26,7 +26,6 @@ from messagebus import (
     SinceIDNotFoundError,
 )
 from run_agent import output
-from run_agent.help import COLUMNS, Context
 from run_agent.streams import ReaderGoneError
 
 # A verb: where its command is. A group: its help, and its verbs.
@@ -64,10 +63,18 @@ REFUSED_PATHS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EE
 _HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
+class _Context(click.Context):
+    def make_formatter(self) -> click.HelpFormatter:
+        from run_agent.help import Formatter  # imported here, for few ask for help
+
+        self.formatter_class = Formatter
+        return super().make_formatter()
+
+
 class VerbGroup(click.Group):
     """A group whose commands are imported only when they are run."""
 
-    context_class = Context
+    context_class = _Context
 
     def __init__(self, verbs: dict[str, Any], **attrs: Any) -> None:
         super().__init__(**attrs)
@@ -89,7 +96,7 @@ class VerbGroup(click.Group):
             return VerbGroup(verbs, name=cmd_name, help=text, no_args_is_help=True)
         module, _, attribute = verb.partition(":")
         command: click.Command = getattr(import_module(module), attribute)
-        command.context_class = Context
+        command.context_class = _Context
         return command
 
 
@@ -114,7 +121,7 @@ run_agent = VerbGroup(
     name="run-agent",
     help="Messages between agents, scripts and people, in Markdown files.\n\nStart with: run-agent bus post --help",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": COLUMNS},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     params=[
         click.Option(
             ["--version"],

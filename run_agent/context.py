@@ -92,15 +92,17 @@ def doubt(flags: Flags, bus: Found) -> str | None:
     directory name another."""
     if bus.rule not in _BUS_VARIABLES:
         return None
-    goes = f"this goes to {bus.value}, because {bus.rule} is set"
+    goes = f"this goes to {os.path.abspath(bus.value)}, because {bus.rule} names it"
     with suppress(BusNotFoundError, InvalidBusPathError, click.UsageError):  # then there is no other bus
         if other := _project_bus(flags):
             if os.path.realpath(other.value) != os.path.realpath(bus.value):
-                return f"{goes}; 'bus read' with the same flags shows {other.value}"
+                return f"{goes}; 'bus read' with the same flags shows {other.value}. Say which with --bus FILE."
         elif project := scope_of(bus.value).project_id:
             here = bus_upward(flags).value
-            if scope_of(here).project_id not in ("", project):
-                return f"{goes}, and is for project {project}; the bus of this directory is {here}"
+            if (other_project := scope_of(here).project_id) not in ("", project):
+                return (
+                    f"{goes}, for project {project}; the bus of this directory is {here}, for project {other_project}."
+                )
     return None
 
 

@@ -1,4 +1,4 @@
-"""How ``--help`` is laid out: as wide as the terminal, up to a width that reads well, and no word cut."""
+"""How ``--help`` is laid out: lines end at blanks, and no word is cut."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import click
 
-COLUMNS = 100  # at most
 _HYPHEN = "\u2011"  # which click does not break lines at, as it does at "-": "~/.run-" is no directory
 
 
@@ -24,9 +23,3 @@ class Formatter(click.HelpFormatter):
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Add a list of terms and what they mean."""
         super().write_dl([(term, text.replace("-", _HYPHEN)) for term, text in rows], col_max, col_spacing)
-
-
-class Context(click.Context):
-    """The context of a command whose help is laid out so."""
-
-    formatter_class = Formatter

@@ -1,14 +1,39 @@
-"""A line of ``post --jsonl``: a message as JSON, given by a program or copied from a bus."""
+"""The lines of ``post --jsonl``: each a message as JSON, given by a program or copied from a bus."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 from messagebus import Draft, InvalidMessageError
 from run_agent import output, strict_json
 
+_READ_SIZE = 1024 * 1024  # bytes taken from standard input at a time
 _KEY = "idempotency_key"
 _OF_THE_LOG = ("msg_id", "intact")  # what only the log may say of a message
+
+
+def arriving() -> Iterator[list[tuple[int, bytes]]]:
+    """Numbered lines of standard input, as many at a time as have arrived."""
+    stdin: Any = sys.stdin.buffer  # for its read1, which mypy does not know
+    begun: list[bytes] = []  # of a line that has not ended yet
+    number = 1
+    while True:
+        data = stdin.read1(_READ_SIZE)
+        if data and b"\n" not in data:
+            begun.append(data)
+            continue
+        *lines, rest = b"".join((*begun, data)).split(b"\n")
+        begun = [rest]
+        if not data:
+            lines = [rest]
+        numbered = [(at, line) for at, line in enumerate(lines, number) if line.strip()]
+        number += len(lines)
+        if numbered:
+            yield numbered
+        if not data:
+            return
 
 
 def draft_from(line: bytes, defaults: dict[str, Any], *, copy: bool) -> tuple[Draft, str | None]:

@@ -19,7 +19,7 @@ TYPES = (
     "INFO", "FACT", "QUESTION", "ANSWER", "PROGRESS", "DECISION", "ISSUE", "ERROR",
     "RUN_START", "RUN_STOP", "RUN_CRASH",
 )  # fmt: skip
-_COMPLETABLE = re.compile(r"[\w@][\w@.+=~-]*")  # names that no shell has to quote, and that hold no line end
+_COMPLETABLE = r"[\w@][\w@.+=~-]*"  # names that no shell has to quote, and that hold no line end
 
 
 class PathType(click.Path):
@@ -81,4 +81,4 @@ def _directories(flags: context.Flags, begun: str, project: str = "") -> list[st
             names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     except (OSError, BusError):
         return []
-    return sorted(name for name in names if name.startswith(begun) and _COMPLETABLE.fullmatch(name))
+    return sorted(name for name in names if name.startswith(begun) and re.fullmatch(_COMPLETABLE, name))

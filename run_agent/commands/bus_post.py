@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from math import isnan
@@ -12,10 +11,9 @@ from typing import Any
 import click
 
 from messagebus import BusError, Draft, InvalidMessageError, Link, Message, MessageBus, Parent
-from run_agent import context, json_lines, output
+from run_agent import context, output
 from run_agent.options import bus_options, complete_type
 
-_READ_SIZE = 1024 * 1024  # bytes taken from standard input at a time
 _SCISSORS = "<!-- Write the message above this line. An empty one posts nothing. -->"
 
 
@@ -79,7 +77,7 @@ def post(**given: Any) -> int:
     flags = context.Flags(given["bus"], given["root"], given["project"], given["task"], given["run_id"])
     target = context.bus_to_post(flags)
     if doubt := context.doubt(flags, target):
-        output.complain(f"Warning: {doubt}.")
+        output.complain(f"Warning: {doubt}")
     fields = _fields(flags, target.value, given)
     with _open(target.value, given) as bus:
         if given["jsonl"]:
@@ -242,6 +240,8 @@ def _keep(body: str) -> None:
 
 def _post_lines(bus: MessageBus, fields: dict[str, str], given: dict[str, Any]) -> int:
     """Post what comes; a bad line is told by its number and the others go in."""
+    from run_agent import json_lines
+
     defaults = {
         "type": given["kind"],
         "issue_id": given["issue_id"],
@@ -252,7 +252,7 @@ def _post_lines(bus: MessageBus, fields: dict[str, str], given: dict[str, Any]) 
         **fields,
     }
     refused = 0
-    for lines in _arriving_lines():
+    for lines in json_lines.arriving():
         drafts = []
         for number, line in lines:
             try:
@@ -263,28 +263,6 @@ def _post_lines(bus: MessageBus, fields: dict[str, str], given: dict[str, Any]) 
                 refused += _refuse(number, error)
         refused += _post_batch(bus, drafts, given)
     return 6 if refused else 0
-
-
-def _arriving_lines() -> Iterator[list[tuple[int, bytes]]]:
-    """Numbered lines of standard input, as many at a time as have arrived."""
-    stdin: Any = sys.stdin.buffer  # for its read1, which mypy does not know
-    begun: list[bytes] = []  # of a line that has not ended yet
-    number = 1
-    while True:
-        data = stdin.read1(_READ_SIZE)
-        if data and b"\n" not in data:
-            begun.append(data)
-            continue
-        *lines, rest = b"".join((*begun, data)).split(b"\n")
-        begun = [rest]
-        if not data:
-            lines = [rest]
-        numbered = [(at, line) for at, line in enumerate(lines, number) if line.strip()]
-        number += len(lines)
-        if numbered:
-            yield numbered
-        if not data:
-            return
 
 
 def _post_batch(bus: MessageBus, drafts: list[tuple[int, Draft, str | None]], given: dict[str, Any]) -> int:

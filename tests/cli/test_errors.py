@@ -379,8 +379,11 @@ def every_help() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
 @pytest.mark.parametrize("command", list(every_help()), ids=" ".join)
-def test_help_reads_well_at_any_width(command: list[str], columns: int, program: Run) -> None:
-    lines = program(*command, "--help", env={**os.environ, "COLUMNS": str(columns)}).lines
+def test_help_reads_well_at_any_width(
+    command: list[str], columns: int, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = run(*command, "--help").lines
     examples = {line for line in lines if re.match(r"    (\S.* )?(run-agent|curl) ", line)}  # to copy, so one line each
     widest = max(len(line) for line in lines if line not in examples)
     assert widest <= min(columns, 100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -448,7 +449,7 @@ def test_a_variable_that_overrides_the_flags_is_told(
     monkeypatch.setenv("MESSAGE_BUS", str(path))
     result = run("bus", "post", "--project", "p", "--body", "x", "--quiet")
     assert (result.code, result.err.count("\n")) == (0, 1)
-    assert result.err.startswith(f"Warning: this goes to {path}, because MESSAGE_BUS is set")
+    assert result.err.startswith(f"Warning: this goes to {path}, because MESSAGE_BUS names it")
     assert [message.msg_id for message in messages()] == result.lines
     monkeypatch.setenv("JRUN_PROJECT_ID", "p")
     assert run("bus", "post", "--body", "x").err == ""
@@ -526,14 +527,22 @@ def test_a_type_is_stored_as_it_is_given(post: Run, read: Run, messages: Run) ->
 @pytest.mark.parametrize(
     "msg_id", ["a+1", "a/b/c", "сообщение", "消息-7", "a%2Fb", "a#1", "a:b", "é", "~x", "-x", "A=B"]
 )
-def test_ids_that_people_wrote(msg_id: str, program: Run, path: Path, messages: Run) -> None:
+def test_ids_that_people_wrote(msg_id: str, run: Run, path: Path, messages: Run) -> None:
     path.write_text(f"---\nmsg_id: {msg_id}\ntype: FACT\nproject_id: p\n---\nby hand\n")
     ask = ("bus", "read", "--bus", path)
-    assert program(*ask, f"--id={msg_id}").out.endswith("(FACT) by hand\n")
+    assert run(*ask, f"--id={msg_id}").out.endswith("(FACT) by hand\n")
     kinds = {f"{msg_id}:answers": "answers", msg_id if ":" not in msg_id else f"{msg_id}:": ""}
     for parent in kinds:
-        done = program("bus", "post", "--bus", path, "--project", "p", "--body", "x", f"--parent={parent}")
+        done = run("bus", "post", "--bus", path, "--project", "p", "--body", "x", f"--parent={parent}")
         assert done.code == 0, done.err
     assert [message.parents for message in messages()[1:]] == [(Parent(msg_id, kind),) for kind in kinds.values()]
-    assert len(program(*ask, f"--since={msg_id}").lines) == 2
-    assert f"re {msg_id}:answers" in program(*ask, "--long").out.replace('"', "")
+    assert len(run(*ask, f"--since={msg_id}").lines) == 2
+    assert f"re {msg_id}:answers" in run(*ask, "--long").out.replace('"', "")
+
+
+def test_an_id_of_other_letters_in_a_bare_environment(program: Run, path: Path) -> None:
+    path.write_text("---\nmsg_id: сообщение\ntype: FACT\nproject_id: p\n---\nby hand\n")
+    bare = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
+    assert program("bus", "read", "--bus", path, "--id", "сообщение", env=bare).out.endswith("by hand\n")
+    post = ("bus", "post", "--bus", path, "--project", "p", "--body", "x", "--parent", "сообщение:отвечает", "--json")
+    assert program(*post, env=bare).json[0]["relations"] == [{"msg_id": "сообщение", "kind": "отвечает"}]
