@@ -17,7 +17,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import Draft, Link, Message, MessageBus, Parent
-from run_agent.commands import bus_post
+from run_agent import json_lines
 
 Run = Callable[..., Any]
 PROGRAM = Path(sys.executable).with_name("run-agent")
@@ -378,7 +378,7 @@ def test_what_has_arrived_goes_in_one_batch(post: Run, messages: Run, monkeypatc
 
 
 def test_lines_in_pieces_keep_their_numbers(post: Run, messages: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bus_post, "_READ_SIZE", 3)
+    monkeypatch.setattr(json_lines, "_READ_SIZE", 3)
     result = post("--jsonl", stdin='\n\n{"body": "ü"}\n\noops\n{"body": "b"}\n\n\noops'.encode())
     assert [line.split(":")[1] for line in result.err.splitlines()] == [" line 5", " line 9"]
     assert [message.body for message in messages()] == ["ü", "b"]
