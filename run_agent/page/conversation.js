@@ -1,12 +1,11 @@
 /** One open conversation: its log, its stream, and all that a message can be asked for. */
 
 import { list, one, Refused, summary } from "./api.js";
-import { Composer } from "./composer.js";
-import { make } from "./dom.js";
-import { nameOf } from "./filter.js";
-import { answered, isAsking, isOfRun } from "./kinds.js";
+import { isEverything, nameOf } from "./filter.js";
+import { isOfRun } from "./kinds.js";
 import { Log } from "./log.js";
 import { Stream } from "./stream.js";
+import { Waiting } from "./waiting.js";
 
 /** @typedef {import("./types.js").Bus} Bus */
 /** @typedef {import("./types.js").Filter} Filter */
@@ -22,7 +21,13 @@ import { Stream } from "./stream.js";
  * @property {() => void} changed  Pins, the number of new messages, or how far was read.
  * @property {(summary: import("./types.js").Summary) => void} counted
  * @property {(runId: string) => void} filterRun
- * @property {(message: {body: string, type: string, parents: import("./types.js").Relation[]}) => void} send
+ * @property {(msgId: string) => void} filtered  It is wanted, and the filter hides it.
+ */
+/**
+ * @typedef {object} View  What shows it, whichever conversation is open.
+ * @property {MessageList} list
+ * @property {import("./replying.js").Replying} replying
+ * @property {() => {by: string, parts: number}} chart
  */
 
 const RECOUNT = 3_000; // milliseconds between two looks at the numbers
@@ -31,17 +36,14 @@ const RETRY = 2_000;
 const MOST_REPLIES = 200;
 
 export class Conversation {
-  /** @type {Map<string, Message>} */ unanswered = new Map();
+  waiting = new Waiting();
   /** @type {Map<string, Run>} */ runs = new Map();
-  waiting = 0; // how many are unanswered; the oldest of very many are not held
   isNew = 0;
   /** @type {Set<string>} */ #unfolded = new Set();
   /** @type {Map<string, Message[]>} */ #threads = new Map();
   /** Messages that are mentioned, but not held. @type {Map<string, Message>} */ #others = new Map();
   /** @type {Set<string>} */ #sought = new Set();
   /** @type {Stream | null} */ #stream = null;
-  /** @type {Message | null} */ #replyingTo = null;
-  /** @type {Composer | null} */ #replier = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #recount;
   #countedAt = 0;
   /** @type {Promise<void>} */ #opening = Promise.resolve();
@@ -50,14 +52,14 @@ export class Conversation {
   /**
    * @param {Bus} bus
    * @param {Filter} filter
-   * @param {MessageList} shown
-   * @param {() => {by: string, parts: number}} chart
+   * @param {View} view
    * @param {Listener} listener
    */
-  constructor(bus, filter, shown, chart, listener) {
+  constructor(bus, filter, { list, replying, chart }, listener) {
     this.bus = bus;
     this.filter = filter;
-    this.list = shown;
+    this.list = list;
+    this.replying = replying;
     this.chart = chart;
     this.listener = listener;
     this.log = new Log(bus, filter);
@@ -70,8 +72,8 @@ export class Conversation {
   }
 
   /** What the one before knew of the same log, whatever was filtered. @param {Conversation} before */
-  takeOver({ unanswered, waiting, runs }) {
-    Object.assign(this, { unanswered, waiting, runs });
+  takeOver({ waiting, runs }) {
+    Object.assign(this, { waiting, runs });
   }
 
   /** @param {string} at */
@@ -112,12 +114,7 @@ export class Conversation {
       const about = await summary(this.bus, this.filter, by, parts);
       if (this.#isClosed) return;
       this.#knowRuns(about.runs);
-      this.waiting = about.unanswered.count;
-      const before = [...this.unanswered.keys()];
-      this.unanswered = new Map(about.unanswered.messages.map((message) => [message.msg_id, message]));
-      this.list.refresh(
-        [...before, ...this.unanswered.keys()].filter((id) => before.includes(id) !== this.unanswered.has(id)),
-      );
+      this.list.refresh(this.waiting.take(about.unanswered));
       this.listener.counted(about);
       this.listener.changed();
     } catch (error) {
@@ -150,25 +147,29 @@ export class Conversation {
     this.list.toEnd();
   }
 
-  /** @param {string} msgId */
+  /** Show a message. False where it is not in the log at all. @param {string} msgId */
   async jump(msgId) {
     await this.#opening;
     const wasHeld = this.log.byId.has(msgId);
-    if (!(await this.#hold(msgId))) return;
+    const isThere = await this.#hold(msgId);
+    if (this.#isClosed || !this.log.byId.has(msgId)) return isThere;
     if (!wasHeld) this.list.set(this.log.messages, true);
     this.#point(msgId);
+    return true;
   }
 
-  /** Have a message among those that are held; false, and said, where it cannot be. @param {string} msgId */
+  /** Have a message among those that are held. False, and said, where it is not in the log. @param {string} msgId */
   async #hold(msgId) {
     if (this.log.byId.has(msgId)) return true;
     try {
       await this.log.openAt(msgId);
-      return this.log.byId.has(msgId);
+      if (!this.log.byId.has(msgId) && !this.#isClosed && !isEverything(this.filter)) this.listener.filtered(msgId);
+      return true;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      this.listener.refused(error.status === 404 ? new Refused(404, "That message is not in this log") : error);
-      return false;
+      const isGone = error.status === 404;
+      this.listener.refused(isGone ? new Refused(404, "That message is not in this log") : error);
+      return !isGone;
     }
   }
 
@@ -176,7 +177,7 @@ export class Conversation {
   context() {
     return {
       bus: this.bus,
-      isUnanswered: ({ msg_id }) => this.unanswered.has(msg_id),
+      isUnanswered: ({ msg_id }) => this.waiting.messages.has(msg_id),
       find: (msgId) => this.#find(msgId),
       run: (runId) => this.runs.get(runId),
       countReplies: (msgId) => this.log.countReplies(msgId),
@@ -186,7 +187,7 @@ export class Conversation {
       toggleThread: (msgId) => this.toggleThread(msgId),
       jump: (msgId) => this.jump(msgId),
       reply: (message) => this.reply(message),
-      replyForm: (msgId) => (this.#replyingTo?.msg_id === msgId ? (this.#replier?.form ?? null) : null),
+      replyForm: (msgId, within) => (this.#threadOf(msgId) === within ? this.replying.form(msgId) : null),
       filterRun: (runId) => this.listener.filterRun(runId),
     };
   }
@@ -208,36 +209,41 @@ export class Conversation {
 
   /** Write below this message. @param {Message} message */
   reply(message) {
-    const before = this.#replyingTo;
-    this.#replier ??= new Composer(
-      /** @type {HTMLFormElement} */ (make("form.composer.in-place", { "aria-label": "Reply" })),
-      (reply) => {
-        this.#stopReplying();
-        this.listener.send(reply);
-      },
-      () => this.#stopReplying(),
-    );
-    this.#replyingTo = message;
-    this.#replier.replyTo(message);
+    if (this.#isClosed) return;
+    const before = this.replying.message;
+    this.replying.open(this.bus, message);
     if (before) this.#again(before.msg_id);
     this.#again(message.msg_id);
     this.list.reveal(this.#rowOf(message.msg_id));
-    this.#replier.focus();
+    this.replying.composer.focus();
+    this.listener.changed();
   }
 
-  #stopReplying() {
-    const before = this.#replyingTo;
-    this.#replyingTo = null;
-    if (!before) return;
-    this.#again(before.msg_id);
-    this.focus(before.msg_id);
+  /** Write below a message that may have to be loaded first. @param {string} msgId */
+  async replyTo(msgId) {
+    await this.#opening;
+    const message = this.log.byId.get(msgId);
+    if (message) this.reply(message);
+  }
+
+  /** Nobody writes below it any more. @param {Message} message */
+  stopReplying({ msg_id }) {
+    this.#again(msg_id);
+    this.focus(msg_id);
+    this.listener.changed();
+  }
+
+  /** Is the form below this message, where one can see it or scroll to it? @param {string} msgId */
+  isReplyingTo(msgId) {
+    return this.replying.message?.msg_id === msgId && this.list.has(this.#rowOf(msgId));
   }
 
   /** @param {string} msgId */
   focus(msgId) {
-    this.list.reveal(msgId);
-    const row = this.list.row(msgId)?.querySelector("article");
-    if (row instanceof HTMLElement) row.focus({ preventScroll: true });
+    const key = this.#rowOf(msgId);
+    this.list.reveal(key);
+    const article = this.list.row(key)?.querySelector(`[data-id="${CSS.escape(msgId)}"]`);
+    if (article instanceof HTMLElement) article.focus({ preventScroll: true });
   }
 
   // --- the live end ---
@@ -270,8 +276,7 @@ export class Conversation {
   #settle(messages) {
     const touched = new Set();
     for (const message of messages) {
-      for (const id of answered(message)) if (this.#settled(id)) touched.add(id);
-      if (isAsking(message.type)) this.#asked(message);
+      for (const id of this.waiting.came(message)) touched.add(id);
       for (const parent of message.parents ?? []) {
         const thread = this.#threads.get(parent);
         if (thread && !thread.some(({ msg_id }) => msg_id === message.msg_id)) thread.push(message);
@@ -280,19 +285,6 @@ export class Conversation {
       }
     }
     for (const id of touched) this.#again(id);
-  }
-
-  /** @param {Message} message */
-  #asked(message) {
-    if (!this.unanswered.has(message.msg_id)) this.waiting += 1;
-    this.unanswered.set(message.msg_id, message);
-  }
-
-  /** @param {string} msgId */
-  #settled(msgId) {
-    if (!this.unanswered.delete(msgId)) return false;
-    this.waiting -= 1;
-    return true;
   }
 
   /** Nobody knows what was missed: begin with the newest. */
@@ -348,7 +340,7 @@ export class Conversation {
     const row = this.list.row(key);
     if (!row) return;
     const active = document.activeElement;
-    if (active instanceof HTMLTextAreaElement && row.contains(active) && this.#replyingTo) return;
+    if (active instanceof HTMLTextAreaElement && row.contains(active) && this.replying.message) return;
     const focused = row.contains(active) ? active?.closest("article")?.getAttribute("data-id") : null;
     this.list.refresh([key]);
     const again = focused && this.list.row(key)?.querySelector(`[data-id="${CSS.escape(focused)}"]`);
@@ -357,9 +349,14 @@ export class Conversation {
 
   /** The row in which a message is shown: its own, or that of a thread it is in. @param {string} msgId @returns {string} */
   #rowOf(msgId) {
-    if (this.log.byId.has(msgId)) return msgId;
-    const root = [...this.#threads].find(([, thread]) => thread.some((message) => message.msg_id === msgId))?.[0];
+    const root = this.#threadOf(msgId);
     return root && root !== msgId ? this.#rowOf(root) : msgId;
+  }
+
+  /** In whose thread a message is shown that has no row of its own. @param {string} msgId */
+  #threadOf(msgId) {
+    if (this.log.byId.has(msgId)) return undefined;
+    return [...this.#threads].find(([, thread]) => thread.some((message) => message.msg_id === msgId))?.[0];
   }
 
   /** A message that another one mentions; looked up once where it is not held. @param {string} msgId */

@@ -74,32 +74,3 @@ export async function copy(text) {
     return false; // no permission, or no secure context
   }
 }
-
-/** Keep, over reloads; a browser that refuses to just forgets. */
-export const kept = {
-  /**
-   * @template T
-   * @param {string} name
-   * @param {T} otherwise
-   * @returns {T}
-   */
-  get(name, otherwise) {
-    try {
-      const text = localStorage.getItem(`run-agent:${name}`);
-      return text === null ? otherwise : JSON.parse(text);
-    } catch {
-      return otherwise;
-    }
-  },
-  /**
-   * @param {string} name
-   * @param {unknown} value
-   */
-  set(name, value) {
-    try {
-      localStorage.setItem(`run-agent:${name}`, JSON.stringify(value));
-    } catch {
-      // full, or forbidden
-    }
-  },
-};

@@ -1,7 +1,8 @@
 /** The filter as one sees and changes it: text, run, time, and the types with their counts. */
 
-import { byId, fill, kept, make } from "./dom.js";
+import { byId, fill, make } from "./dom.js";
 import { EVERYTHING, isEverything } from "./filter.js";
+import { kept } from "./kept.js";
 import { colour } from "./kinds.js";
 
 /** @typedef {import("./types.js").Filter} Filter */

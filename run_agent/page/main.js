@@ -8,13 +8,15 @@
  *     list          a list of which only what is seen is in the document
  *     message       one message as an element
  *     markdown      bodies to elements: parsed, sanitised, highlighted
- *     composer      writing a message;  outbox: those on their way
- *     sidebar       all conversations, unread counts
- *     timeline      the chart;  panel: the runs;  pins: what waits for an answer
+ *     composer      writing a message;  replying: the form below one;  outbox: those on their way
+ *     drafts        what is written and not posted, each where it belongs
+ *     sidebar       all conversations, unread counts;  read-marks: how far each was read
+ *     timeline      the chart;  panel: the runs;  pins: what waits for an answer, and drafts;  waiting: which that is
  *     filterbar     the filter as one sees it;  filter: as the address holds it
  *     status        connected or not, empty, in error; what is said aloud;  signin: the key
  *     api           what is asked of the server
  *     kinds         types, their colours, which of them wait for an answer
+ *     kept          what this browser keeps, for all its windows
  *     keys, time, dom, types   the keyboard; times in words; elements; the shapes of things
  *     vendor/       Markdown, sanitiser, highlighting, chart: as their makers publish them
  *
@@ -24,15 +26,18 @@
 import { Refused } from "./api.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
-import { byId, kept, make } from "./dom.js";
+import { byId, make } from "./dom.js";
+import { Drafts } from "./drafts.js";
 import { EVERYTHING, fromAddress, isSame, nameOf, toAddress } from "./filter.js";
 import { FilterBar } from "./filterbar.js";
+import { kept } from "./kept.js";
 import { listen } from "./keys.js";
 import { List } from "./list.js";
 import { copyLink, row } from "./message.js";
 import { Outbox } from "./outbox.js";
 import { showRuns } from "./panel.js";
 import { Pins } from "./pins.js";
+import { Replying } from "./replying.js";
 import { Sidebar } from "./sidebar.js";
 import { askForKey } from "./signin.js";
 import { announce, inWords, notice, showState, tell } from "./status.js";
@@ -50,9 +55,12 @@ let filter = EVERYTHING;
 let numbers = null;
 
 const filterBar = new FilterBar(narrow, () => conversation?.count());
-const pins = new Pins((message) => conversation?.jump(message.msg_id), answerTo);
+const pins = new Pins((msgId) => conversation?.jump(msgId), answerTo);
 const outbox = new Outbox(byId("outbox"), refused);
-const composer = new Composer(/** @type {HTMLFormElement} */ (byId("composer")), send);
+const drafts = new Drafts(showDrafts);
+const send = outbox.add.bind(outbox);
+const composer = new Composer(/** @type {HTMLFormElement} */ (byId("composer")), drafts, send);
+const replying = new Replying(drafts, send, (message) => conversation?.stopReplying(message));
 const timeline = new Timeline((from, until) => narrow({ from, until }));
 const list = new List(byId("log"), {
   key: (/** @type {Message} */ message) => message.msg_id,
@@ -82,19 +90,26 @@ function open(bus, wanted, at, isOther) {
   filter = wanted;
   if (isOther) {
     numbers = null;
-    composer.open(nameOf(bus));
+    replying.close();
+    composer.open(bus);
     pins.clear();
   }
-  conversation = new Conversation(bus, wanted, list, () => ({ by: filterBar.by, parts: timeline.parts }), {
-    state: showState,
-    refused,
-    notice: (words, isEmpty) => notice(words, isEmpty ? bus : undefined),
-    came: announce,
-    changed: showChanges,
-    counted: showNumbers,
-    filterRun: (runId) => narrow({ run: runId }),
-    send,
-  });
+  const chart = () => ({ by: filterBar.by, parts: timeline.parts });
+  conversation = new Conversation(
+    bus,
+    wanted,
+    { list, replying, chart },
+    {
+      state: showState,
+      refused,
+      notice: (words, isEmpty) => notice(words, isEmpty ? bus : undefined),
+      came: announce,
+      changed: showChanges,
+      counted: showNumbers,
+      filterRun: (runId) => narrow({ run: runId }),
+      filtered: showAll,
+    },
+  );
   if (before && !isOther) conversation.takeOver(before);
   list.set([], true);
   byId("title").replaceChildren(make("span.project-name", {}, bus.project), bus.task ? make("span", {}, bus.task) : "");
@@ -146,16 +161,36 @@ function showNumbers(summary) {
   byId("rates").textContent = summary.count ? inWords(summary) : "";
 }
 
-/** @param {Message} message */
-async function answerTo(message) {
-  await conversation?.jump(message.msg_id);
-  conversation?.reply(message);
+/** The filter hides this message: show all, and it. @param {string} msgId */
+function showAll(msgId) {
+  if (!conversation) return;
+  history.pushState(null, "", toAddress(conversation.bus, EVERYTHING, msgId));
+  arrive();
+}
+
+/** Go to a message, and write a reply to it or finish the one that was begun. @param {string} msgId */
+async function answerTo(msgId) {
+  const bus = conversation?.bus;
+  const isThere = await conversation?.jump(msgId);
+  if (!bus || !conversation || !isSame(bus, conversation.bus)) return; // somebody went elsewhere meanwhile
+  if (isThere) return conversation.replyTo(msgId);
+  if (!drafts.get(bus, msgId)) return;
+  drafts.release(bus, msgId);
+  tell("That message is not in this log any more: your reply to it is below, as a message of its own");
+  composer.focus();
+}
+
+/** A draft was changed, here or in another window. */
+function showDrafts() {
+  composer.refresh();
+  replying.composer.refresh();
+  showChanges();
 }
 
 function showChanges() {
   if (!conversation) return;
-  const { isNew, log, last, bus, unanswered, waiting } = conversation;
-  pins.show(unanswered.values(), waiting);
+  const { isNew, log, last, bus, waiting } = conversation;
+  pins.show(waiting, drafts.repliesIn(bus), (msgId) => Boolean(conversation?.isReplyingTo(msgId)));
   const fresh = byId("fresh");
   fresh.hidden = list.isFollowing && log.isAtEnd;
   fresh.textContent = isNew ? `${isNew.toLocaleString()} new ↓` : "To the newest ↓";
@@ -174,11 +209,6 @@ function refused(error) {
 }
 
 // --- what the reader does ---
-
-/** @param {Pick<import("./types.js").Post, "body" | "type" | "parents">} message */
-function send(message) {
-  if (conversation) outbox.add({ ...message, bus: conversation.bus });
-}
 
 /** Something that can be shown or not. @param {string} name @param {string} button */
 function toggle(name, button) {
@@ -270,7 +300,7 @@ listen([
   {
     keys: ["a"],
     does: "answer the newest question that waits",
-    run: () => [...(conversation?.unanswered.values() ?? [])].slice(-1).forEach(answerTo),
+    run: () => [...(conversation?.waiting.messages.keys() ?? [])].slice(-1).forEach(answerTo),
   },
   { keys: ["b"], does: "find a conversation", run: () => byId("find-bus").focus() },
   { keys: ["]"], does: "next conversation", run: () => goTo(1) },

@@ -14,7 +14,7 @@ import { between, clock, day, duration, full } from "./time.js";
  *   run: (runId: string) => import("./types.js").Run | undefined, countReplies: (msgId: string) => number,
  *   thread: (msgId: string) => Message[] | undefined, isUnfolded: (msgId: string) => boolean, unfold: (msgId: string) => void,
  *   toggleThread: (msgId: string) => void, jump: (msgId: string) => void, reply: (message: Message) => void,
- *   replyForm: (msgId: string) => HTMLElement | null, filterRun: (runId: string) => void}} Context
+ *   replyForm: (msgId: string, within?: string) => HTMLElement | null, filterRun: (runId: string) => void}} Context
  */
 
 const MANY_LINES = 28;
@@ -96,7 +96,7 @@ function card(message, context, depth, within) {
     parents(message, context, within),
     body(message, context),
     links(message),
-    context.replyForm(message.msg_id),
+    context.replyForm(message.msg_id, within),
     replies(message, context, depth),
   );
 }

@@ -1,16 +1,17 @@
 /** Posts that are on their way. One that fails stays, over reloads too, and is sent again under the same key: never twice. */
 
 import { post, Refused } from "./api.js";
-import { kept, make } from "./dom.js";
+import { make } from "./dom.js";
 import { nameOf } from "./filter.js";
+import { Shelf } from "./kept.js";
 import { excerpt } from "./markdown.js";
 
 /** @typedef {import("./types.js").Post} Post */
 
 export class Outbox {
-  /** @type {Post[]} */ posts = kept
-    .get("outbox", /** @type {Post[]} */ ([]))
-    .map((one) => ({ ...one, state: "failed" }));
+  /** By their keys. @type {Shelf<Post>} */ #posts = new Shelf("outbox", () => this.#show());
+  /** Those that this window sends; what another window sends is not shown here. @type {Set<string>} */ #sending =
+    new Set();
 
   /**
    * @param {HTMLElement} element
@@ -19,44 +20,48 @@ export class Outbox {
   constructor(element, refused) {
     this.element = element;
     this.refused = refused;
+    for (const [key, one] of this.#posts.entries()) this.#posts.set(key, { ...one, state: "failed" });
     this.#show();
   }
 
   /** @param {Pick<Post, "bus" | "body" | "type" | "parents">} message */
   add(message) {
-    /** @type {Post} */
-    const one = { ...message, key: newKey(), error: "", state: "sending" };
-    this.posts.push(one);
-    return this.#send(one);
+    return this.#send({ ...message, key: newKey(), at: Date.now(), error: "", state: "sending" });
   }
 
   /** @param {Post} one */
   async #send(one) {
-    one.state = "sending";
-    this.#show();
+    this.#sending.add(one.key);
+    this.#keep({ ...one, state: "sending" });
     try {
       await post(one);
       this.#drop(one);
-      return true;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       if (error.stored) this.#drop(one);
-      Object.assign(one, { state: "failed", error: error.message });
+      else this.#keep({ ...one, state: "failed", error: error.message });
       this.refused(error);
-      this.#show();
-      return error.stored;
+    } finally {
+      this.#sending.delete(one.key);
     }
   }
 
   /** @param {Post} one */
-  #drop(one) {
-    this.posts = this.posts.filter((other) => other !== one);
+  #keep(one) {
+    this.#posts.set(one.key, one);
+    this.#show();
+  }
+
+  /** @param {Post} one */
+  #drop({ key }) {
+    this.#posts.delete(key);
     this.#show();
   }
 
   #show() {
-    kept.set("outbox", this.posts);
-    this.element.replaceChildren(...this.posts.map((one) => this.#row(one)));
+    const posts = this.#posts.entries().map(([, one]) => one);
+    const shown = posts.filter(({ key, state }) => state === "failed" || this.#sending.has(key));
+    this.element.replaceChildren(...shown.sort((one, other) => one.at - other.at).map((one) => this.#row(one)));
   }
 
   /** @param {Post} one */

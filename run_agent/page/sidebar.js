@@ -1,9 +1,11 @@
 /** All conversations: what happens there, and how much of it is unread. One conditional request every few seconds, however many. */
 
 import { activity, unread } from "./api.js";
-import { byId, fill, kept, make } from "./dom.js";
+import { byId, fill, make } from "./dom.js";
 import { isSame, nameOf, toAddress } from "./filter.js";
+import { kept } from "./kept.js";
 import { colour } from "./kinds.js";
+import { ReadMarks } from "./read-marks.js";
 import { ago } from "./time.js";
 
 /** @typedef {import("./types.js").Active} Active */
@@ -18,10 +20,11 @@ const busOf = ({ project_id, task_id }) => ({ project: project_id, ...(task_id &
 
 export class Sidebar {
   /** @type {Active[]} */ #buses = [];
-  /** The last id that was seen of each, by name. @type {Record<string, string>} */ #seen = kept.get("seen", {});
-  /** @type {Map<string, {last: string, count: number}>} */ #unread = new Map();
+  #marks = new ReadMarks(() => this.#readElsewhere());
+  /** How many come after a mark, and up to which message that was counted. @type {Map<string, {mark: string, last: string, count: number}>} */
+  #unread = new Map();
   /** @type {Bus | null} */ #current = null;
-  #isFirst = Object.keys(this.#seen).length === 0;
+  #isFirst = this.#marks.areNone;
   #isRecent = kept.get("recent", true);
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
 
@@ -63,13 +66,15 @@ export class Sidebar {
   }
 
   /** All of a conversation up to this id has been seen. @param {Bus} bus @param {string} msgId */
-  saw(bus, msgId) {
+  async saw(bus, msgId) {
+    try {
+      if (!(await this.#marks.saw(bus, msgId))) return;
+    } catch (error) {
+      return this.listener.failed(error);
+    }
     const name = nameOf(bus);
-    if (this.#seen[name] === msgId) return;
-    this.#seen[name] = msgId;
-    kept.set("seen", this.#seen);
     const wasUnread = this.#unread.get(name)?.count;
-    this.#unread.set(name, { last: msgId, count: 0 });
+    this.#unread.set(name, { mark: msgId, last: msgId, count: 0 });
     if (wasUnread) this.#show();
   }
 
@@ -91,31 +96,41 @@ export class Sidebar {
 
   /** Ask for those alone in which something came. @param {Active[]} buses */
   async #count(buses) {
-    const changed = buses.filter((active) => active.last_id && this.#isNews(nameOf(busOf(active)), active.last_id));
-    if (this.#isFirst) kept.set("seen", this.#seen);
+    if (this.#isFirst) for (const active of buses) this.#missedNothing(active);
     this.#isFirst = false;
-    const asked = changed.slice(0, 1_000);
+    const changed = buses.filter((active) => active.last_id && this.#isNews(active, active.last_id));
+    const asked = changed.slice(0, 1_000).map(({ project_id, task_id, last_id: last = "" }) => {
+      const name = nameOf(busOf({ project_id, task_id, size: 0 }));
+      return { name, last, mark: this.#marks.get(name) ?? "", bus: { project_id, ...(task_id && { task_id }) } };
+    });
     if (!asked.length) return;
-    const { counts } = await unread(
-      asked.map(({ project_id, task_id }) => {
-        const bus = busOf({ project_id, task_id, size: 0 });
-        return {
-          project_id,
-          ...(task_id && { task_id }),
-          ...(this.#seen[nameOf(bus)] && { after: this.#seen[nameOf(bus)] }),
-        };
-      }),
-    );
-    for (const [index, active] of asked.entries()) {
-      this.#unread.set(nameOf(busOf(active)), { last: active.last_id ?? "", count: counts[index] });
-    }
+    const { counts } = await unread(asked.map(({ bus, mark }) => ({ ...bus, ...(mark && { after: mark }) })));
+    for (const [index, { name, mark, last }] of asked.entries())
+      this.#unread.set(name, { mark, last, count: counts[index] });
   }
 
-  /** @param {string} name @param {string} last */
-  #isNews(name, last) {
-    if (this.#isFirst) this.#seen[name] = last; // who comes for the first time has missed nothing
-    if (this.#seen[name] === last) this.#unread.set(name, { last, count: 0 });
-    return this.#unread.get(name)?.last !== last;
+  /** Who comes for the first time. @param {Active} active */
+  #missedNothing(active) {
+    const name = nameOf(busOf(active));
+    if (active.last_id && !this.#marks.get(name)) this.#marks.set(name, active.last_id);
+  }
+
+  /** Has anything come, or been read, since it was counted? @param {Active} active @param {string} last */
+  #isNews(active, last) {
+    const name = nameOf(busOf(active));
+    const mark = this.#marks.get(name) ?? "";
+    if (mark === last) this.#unread.set(name, { mark, last, count: 0 });
+    const counted = this.#unread.get(name);
+    return counted?.last !== last || counted.mark !== mark;
+  }
+
+  /** Another window has moved a mark: what is read to the end is so here, too; the next look counts the others. */
+  #readElsewhere() {
+    const isRead = (/** @type {Active} */ active) =>
+      this.#unread.get(nameOf(busOf(active)))?.count && this.#marks.get(nameOf(busOf(active))) === active.last_id;
+    const read = this.#buses.filter(isRead);
+    for (const active of read) this.#isNews(active, active.last_id ?? "");
+    if (read.length) this.#show();
   }
 
   #show() {

@@ -1,7 +1,8 @@
 /** The key of the server, asked for where it is needed; kept as a cookie that this page cannot read. */
 
 import { Refused, signIn, signOut } from "./api.js";
-import { byId, kept } from "./dom.js";
+import { byId } from "./dom.js";
+import { kept } from "./kept.js";
 
 const dialog = /** @type {HTMLDialogElement} */ (byId("sign-in"));
 

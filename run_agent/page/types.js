@@ -17,7 +17,8 @@
  * @typedef {{count: number, first?: string, last?: string, types: Record<string, number>, runs: Run[],
  *   unanswered: {count: number, messages: Message[]}, histogram: Histogram}} Summary
  * @typedef {{project_id: string, task_id?: string, size: number, last?: string, last_id?: string, last_type?: string}} Active
- * @typedef {{key: string, bus: Bus, body: string, type: string, parents: Relation[], error: string, state: "sending" | "failed",
- *   msg_id?: string}} Post  One on its way; `key` makes a retry safe.
+ * @typedef {{key: string, at: number, bus: Bus, body: string, type: string, parents: Relation[], error: string,
+ *   state: "sending" | "failed"}} Post  One on its way since `at`; `key` makes a retry safe.
+ * @typedef {{body: string, type: string, to?: string}} Draft  `to`: what it replies to, in words.
  */
 export {};
