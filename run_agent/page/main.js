@@ -17,6 +17,7 @@
  *     api           what is asked of the server
  *     kinds         types, their colours, which of them wait for an answer
  *     kept          what this browser keeps, for all its windows
+ *     edges         what scrolls shows that there is more
  *     keys, time, dom, types   the keyboard; times in words; elements; the shapes of things
  *     vendor/       Markdown, sanitiser, highlighting, chart: as their makers publish them
  *
@@ -28,6 +29,7 @@ import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { byId, make } from "./dom.js";
 import { Drafts } from "./drafts.js";
+import { fadeEdges } from "./edges.js";
 import { EVERYTHING, fromAddress, isSame, nameOf, toAddress } from "./filter.js";
 import { FilterBar } from "./filterbar.js";
 import { kept } from "./kept.js";
@@ -41,7 +43,7 @@ import { Replying } from "./replying.js";
 import { Sidebar } from "./sidebar.js";
 import { askForKey } from "./signin.js";
 import { announce, inWords, notice, showState, tell } from "./status.js";
-import { Timeline } from "./timeline.js";
+import { past, Timeline } from "./timeline.js";
 
 /** @typedef {import("./types.js").Bus} Bus */
 /** @typedef {import("./types.js").Filter} Filter */
@@ -154,11 +156,12 @@ function narrow(change) {
 /** @param {import("./types.js").Summary} summary */
 function showNumbers(summary) {
   numbers = summary;
-  timeline.show(summary.histogram);
+  const histogram = past(summary.histogram);
+  timeline.show(histogram);
   showRuns(summary.runs, filter.run, (runId) => narrow({ run: runId }));
   filterBar.show(filter, numbers);
   byId("timeline").hidden = !summary.count;
-  byId("rates").textContent = summary.count ? inWords(summary) : "";
+  byId("rates").textContent = summary.count ? inWords({ ...summary, histogram }) : "";
 }
 
 /** The filter hides this message: show all, and it. @param {string} msgId */
@@ -311,6 +314,7 @@ listen([
   { keys: ["Escape"], does: "leave what you are in", run: leave },
 ]);
 
+for (const scrolling of ["above", "types", "pins"]) fadeEdges(byId(scrolling));
 window.addEventListener("hashchange", arrive);
 document.addEventListener("visibilitychange", showChanges);
 showState("connecting");

@@ -8,6 +8,11 @@ import { isSilent } from "./panel.js";
 
 const SAID_AFTER = 1_000; // milliseconds in which new messages are gathered, to be said together
 const TOLD_FOR = 8_000; // milliseconds
+const UNITS = /** @type {const} */ ([
+  ["a minute", 60],
+  ["an hour", 3_600],
+  ["a day", 86_400],
+]);
 
 /** @type {Message[]} */
 let unsaid = [];
@@ -69,14 +74,24 @@ function say() {
   unsaid = [];
 }
 
-/** How many messages, and how fast. @param {import("./types.js").Summary} summary */
+/** How many messages, and how fast they come. @param {import("./types.js").Summary} summary */
 export function inWords({ count, runs, histogram }) {
-  const { series, rest, step } = histogram;
-  const columns = rest.map((others, index) => series.reduce((sum, { counts }) => sum + counts[index], others));
-  const aMinute = (/** @type {number} */ of) =>
-    (of / (step / 60)).toLocaleString(undefined, { maximumFractionDigits: 1 });
-  const mean = columns.reduce((sum, one) => sum + one, 0) / Math.max(1, columns.length);
+  const messages = count === 1 ? "1 message" : `${count.toLocaleString()} messages · ${pace(histogram)}`;
   const silent = runs.filter(isSilent).length;
-  const rate = `${aMinute(mean)} a minute, at most ${aMinute(Math.max(0, ...columns))}`;
-  return `${count.toLocaleString()} messages · ${rate}${silent ? ` · ${silent} silent` : ""}`;
+  return `${messages}${silent ? ` · ${silent} silent` : ""}`;
+}
+
+/** In the shortest unit that the chart tells apart. @param {import("./types.js").Histogram} histogram */
+function pace({ series, rest, step }) {
+  const columns = rest.map((others, index) => series.reduce((sum, { counts }) => sum + counts[index], others));
+  const [unit, seconds] = UNITS.find(([, length]) => step <= length) ?? UNITS[2];
+  const total = columns.reduce((sum, one) => sum + one, 0);
+  const width = Math.max(1, Math.round(seconds / step)); // columns in a unit
+  let [busiest, inUnit] = [0, 0];
+  for (let index = 0; index < columns.length; index++) {
+    inUnit += columns[index] - (columns[index - width] ?? 0);
+    busiest = Math.max(busiest, inUnit);
+  }
+  const words = (/** @type {number} */ of) => of.toLocaleString(undefined, { maximumFractionDigits: 1 });
+  return `${words(total / Math.max(1, columns.length / width))} ${unit}, ${words(busiest)} in the busiest`;
 }

@@ -13,6 +13,7 @@ const CLOCK_SECONDS = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", 
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const COUNT = new Intl.NumberFormat(undefined, { notation: "compact" });
 const SHORTEST = 3; // pixels of a brush; less is a click
+const FEWEST = 10; // parts, however young the log is
 
 export class Timeline {
   /** @type {uPlot | null} */ #chart = null;
@@ -132,8 +133,23 @@ export class Timeline {
   }
 }
 
-/** A time on the axis. @param {number} seconds @param {number} span of the whole chart */
+/** What has been: a young log is shown without the future that its parts reach into. @param {Histogram} histogram @returns {Histogram} */
+export function past(histogram) {
+  const { start, step, series, rest } = histogram;
+  const columns = [...series.map(({ counts }) => counts), rest];
+  const last = Math.max(...columns.map((counts) => counts.findLastIndex(Boolean)));
+  const now = (Date.now() - Date.parse(start)) / 1000 / step;
+  const end = Math.min(rest.length, Math.max(FEWEST, last + 1, Math.ceil(now)));
+  return {
+    ...histogram,
+    series: series.map(({ name, counts }) => ({ name, counts: counts.slice(0, end) })),
+    rest: rest.slice(0, end),
+  };
+}
+
+/** A time on the axis; none between the seconds. @param {number} seconds @param {number} span of the whole chart */
 function mark(seconds, span) {
+  if (seconds % 1) return "";
   const format = span > 172_800 ? DAY : span < 300 ? CLOCK_SECONDS : CLOCK;
   return format.format(new Date(1000 * seconds));
 }

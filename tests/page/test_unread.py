@@ -17,7 +17,9 @@ def second(root: Any) -> MessageBus:
     return MessageBus(root / "demo/t2/TASK-MESSAGE-BUS.md")
 
 
-def test_two_windows_keep_each_others_marks(server: Any, root: Any, tell: Any, visit: Any, until: Any) -> None:
+def test_two_windows_keep_each_others_marks(
+    server: Any, root: Any, tell: Any, visit: Any, until: Any, eventually: Any
+) -> None:
     """Each reads one conversation; what one has read is read in the other, and after a reload."""
     tell("one")
     with second(root) as bus:
@@ -34,7 +36,7 @@ def test_two_windows_keep_each_others_marks(server: Any, root: Any, tell: Any, v
         other.get_by_text("more in the second").wait_for()
     expected = {"run-agent:seen:demo/t1": f'"{last}"', "run-agent:seen:demo/t2": f'"{newest}"'}
     for page in (first, other):
-        until(page, f"JSON.stringify({MARKS}) === JSON.stringify(arguments[0])".replace("arguments[0]", str(expected)))
+        eventually(lambda page=page: page.evaluate(MARKS) == expected)
         until(page, READ)
         page.reload()
         page.wait_for_selector(LIVE)
@@ -73,7 +75,7 @@ def test_ids_without_an_order_and_a_file_that_was_replaced(
     mark = "localStorage.getItem('run-agent:seen:demo/t1')"
     for msg_id in ("zebra", "aardvark"):
         with file.open("a") as log:
-            log.write(f"---\nmsg_id: {msg_id}\nts: 2026-01-01T00:00:00Z\ntype: FACT\n---\n{msg_id} came\n\n")
+            log.write(f"\n---\nmsg_id: {msg_id}\nts: 2026-01-01T00:00:00Z\ntype: FACT\n---\n{msg_id} came\n")
         page.get_by_text(f"{msg_id} came").wait_for()
         until(page, f"{mark} === '\"{msg_id}\"'")
     file.unlink()
