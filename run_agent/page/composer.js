@@ -39,7 +39,7 @@ export class Composer {
       make("input.type", { list: `${id}-types`, "aria-label": "Type", value: "USER", spellcheck: "false" })
     );
     const types = make("datalist", { id: `${id}-types` }, ...OFFERED.map((type) => make("option", { value: type })));
-    this.preview = make("div.preview.body", { hidden: true });
+    this.preview = make("div.preview.body", { hidden: true, tabindex: 0, role: "region", "aria-label": "Preview" });
     this.look = make(
       "button.quiet",
       { type: "button", "aria-pressed": "false", onclick: () => this.#toggle() },

@@ -195,6 +195,7 @@ export class Conversation {
   /** @param {string} msgId */
   unfold(msgId) {
     if (!this.#unfolded.delete(msgId)) this.#unfolded.add(msgId);
+    this.list.leaveEnd(); // who unfolds the last message reads on from where it was cut
     this.#again(msgId);
   }
 

@@ -39,6 +39,7 @@ export class List {
     this.plan = plan;
     scroller.append(this.#above, this.#below);
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    scroller.addEventListener("grow", () => this.leaveEnd()); // a row, as far as it is read: that is not to be skipped
     this.sizes = new ResizeObserver((entries) => this.#resized(entries));
     this.sizes.observe(scroller);
   }
@@ -105,6 +106,11 @@ export class List {
   toEnd() {
     this.#isFollowing = true;
     this.#stay(null);
+  }
+
+  /** Stay here, though rows at the end grow. */
+  leaveEnd() {
+    this.#isFollowing = false;
   }
 
   /** Bring a row into view. @param {string} key @param {boolean} [middle] @returns {HTMLElement | undefined} */
@@ -195,7 +201,7 @@ export class List {
   /** Put in the document what is seen. True where a row had another height than was thought. */
   #draw() {
     const { scrollTop, clientHeight } = this.scroller;
-    this.#firstDrawn = this.#at(scrollTop - AROUND);
+    this.#firstDrawn = Math.min(this.#at(scrollTop - AROUND), Math.max(0, this.#items.length - 1));
     this.#lastDrawn = Math.min(this.#items.length, this.#at(scrollTop + clientHeight + AROUND) + 1);
     const wanted = new Set();
     for (let index = this.#firstDrawn; index < this.#lastDrawn; index++) wanted.add(this.plan.key(this.#items[index]));
@@ -256,6 +262,7 @@ export class List {
     if (!isOurs && this.scroller.clientHeight === this.#window) this.#isFollowing = this.#isNearEnd(); // not we, nor the window
     cancelAnimationFrame(this.#frame);
     this.#frame = requestAnimationFrame(() => {
+      this.#measure(); // a row may have grown in this frame, and nobody has said so yet
       const anchor = this.#anchor();
       this.#stay(anchor);
     });

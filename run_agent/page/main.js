@@ -7,7 +7,7 @@
  *     stream        its live end: server-sent events, again and again from the last id
  *     list          a list of which only what is seen is in the document
  *     message       one message as an element
- *     markdown      bodies to elements: parsed, sanitised, highlighted
+ *     markdown      bodies to elements: parsed, sanitised, highlighted;  slices: long ones, part by part
  *     composer      writing a message;  replying: the form below one;  outbox: those on their way
  *     drafts        what is written and not posted, each where it belongs
  *     sidebar       all conversations, unread counts;  read-marks: how far each was read

@@ -4,6 +4,7 @@
  */
 
 import { copy, make } from "./dom.js";
+import { definitions, slices } from "./slices.js";
 import hljs from "./vendor/highlight.min.js";
 import MarkdownIt from "./vendor/markdown-it.esm.min.mjs";
 import DOMPurify from "./vendor/purify.es.mjs";
@@ -44,7 +45,9 @@ const MARKDOWN = {
 };
 const HIGHLIGHTED = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"] };
 const LONGEST_CODE = 20_000; // characters that are highlighted
-const LONGEST_PARSED = 60_000; // characters that are Markdown; more is shown as text
+const LONGEST_AT_ONCE = 20_000; // characters of a body; more is shown a slice at a time
+const LONGEST_LINE = 40_000; // characters; more is shown as text
+const LONG_LINE = new RegExp(`.{${LONGEST_LINE}}`);
 
 const parser = new MarkdownIt({ html: false, linkify: true, breaks: true, maxNesting: 30 });
 parser.validateLink = (url) => SAFE_LINK.test(url.trim());
@@ -55,13 +58,39 @@ parser.renderer.rules.image = (tokens, index) => {
   return `<a href="${escapeHtml(url)}">${escapeHtml(`image: ${tokens[index].content || url}`)}</a>`;
 };
 
-/**
- * @param {string} body
- * @returns {Node}
- */
+/** @param {string} body @returns {Node} */
 export function render(body) {
-  if (body.length > LONGEST_PARSED) return make("pre.plain", {}, body);
-  const fragment = DOMPurify.sanitize(parser.render(body), { ...MARKDOWN, RETURN_DOM_FRAGMENT: true });
+  return body.length > LONGEST_AT_ONCE ? renderAsSeen(body.replace(/\r\n?/g, "\n")) : renderNow(body);
+}
+
+/** As far as it is seen, and the next slice where the reader comes near its end: the page answers however long it is. @param {string} body */
+function renderAsSeen(body) {
+  const env = definitions(parser, body);
+  const rest = slices(parser, body);
+  const element = make("div.slices");
+  const more = make("div.more", { "aria-hidden": "true" }, "…");
+  const next = () => {
+    const { value: slice } = rest.next();
+    if (!slice) return more.remove();
+    const isCode = slice.language !== undefined;
+    element.append(isCode ? codeBlock(slice.text, slice.language ?? "") : renderNow(slice.text, env), more);
+  };
+  const seen = new IntersectionObserver((entries) => {
+    if (!entries.at(-1)?.isIntersecting) return;
+    element.dispatchEvent(new Event("grow", { bubbles: true }));
+    next();
+    seen.unobserve(more);
+    if (more.isConnected) seen.observe(more); // and look again: it may be seen still
+  });
+  next();
+  seen.observe(more);
+  return element;
+}
+
+/** @param {string} body @param {object} [env] @returns {Node} */
+function renderNow(body, env) {
+  if (LONG_LINE.test(body)) return make("pre.plain", {}, body);
+  const fragment = DOMPurify.sanitize(parser.render(body, env), { ...MARKDOWN, RETURN_DOM_FRAGMENT: true });
   for (const link of fragment.querySelectorAll("a")) {
     link.target = "_blank";
     link.rel = "noopener noreferrer";
@@ -77,21 +106,22 @@ export function render(body) {
   return fragment;
 }
 
-/** A block of code: highlighted where its language is known, with a button to copy it. @param {HTMLElement} code */
+/** @param {HTMLElement} code */
 function dress(code) {
-  const text = code.textContent ?? "";
   const language = /^language-([\w+#-]{1,30})$/.exec(code.className)?.[1] ?? "";
-  code.removeAttribute("class");
+  code.parentElement?.replaceWith(codeBlock(code.textContent ?? "", language));
+}
+
+/** A block of code: highlighted where its language is known, with a button to copy it. @param {string} text @param {string} language */
+function codeBlock(text, language) {
+  const code = make("code", {}, text);
   if (hljs.getLanguage(language) && text.length <= LONGEST_CODE) {
     const { value } = hljs.highlight(text, { language, ignoreIllegals: true });
     code.replaceChildren(DOMPurify.sanitize(value, { ...HIGHLIGHTED, RETURN_DOM_FRAGMENT: true }));
   }
   const button = make("button.copy", { type: "button", onclick: () => copied(button, text) }, "Copy");
-  const pre = /** @type {HTMLElement} */ (code.parentElement);
-  pre.tabIndex = 0; // it may be wider than the page, and must scroll without a mouse
-  const frame = make("div.code", {}, make("div.code-head", {}, make("span", {}, language), button));
-  pre.replaceWith(frame);
-  frame.append(pre);
+  const pre = make("pre", { tabindex: 0 }, code); // it may be wider than the page, and must scroll without a mouse
+  return make("div.code", {}, make("div.code-head", {}, make("span", {}, language), button), pre);
 }
 
 /** @param {HTMLElement} button @param {string} text */

@@ -144,12 +144,19 @@ function time({ timestamp, msg_id }, { bus }) {
 /** @param {Message} message @param {Context} context */
 function tools(message, context) {
   const link = make("button.quiet", { type: "button", onclick: () => copyLink(message, context, link) }, "Link");
+  const text = make("button.quiet", { type: "button", onclick: () => copyText(message, text) }, "Copy");
   return make(
     "span.tools",
     {},
     make("button.quiet", { type: "button", onclick: () => context.reply(message) }, "Reply"),
+    message.body && text,
     link,
   );
+}
+
+/** The body, as it was written. @param {Message} message @param {HTMLElement} button */
+async function copyText({ body = "" }, button) {
+  button.textContent = (await copy(body)) ? "Copied" : "Not copied";
 }
 
 /** @param {Message} message @param {Context} context @param {HTMLElement} [button] */
@@ -178,14 +185,26 @@ function parents(message, context, within) {
   return shown.length > 0 && make("div.parents", {}, ...shown);
 }
 
+/** Unfolded bodies of which more is rendered as they are read: a row that is made anew goes on with its own. @type {WeakMap<Message, HTMLElement>} */
+const unfolded = new WeakMap();
+
+/** @param {Message} message */
+function whole(message) {
+  const before = unfolded.get(message);
+  if (before && !before.isConnected) return before;
+  const element = make("div.body", {}, render(message.body ?? ""));
+  unfolded.set(message, element);
+  return element;
+}
+
 /** @param {Message} message @param {Context} context */
-function body({ msg_id, body: text = "" }, context) {
+function body(message, context) {
+  const { msg_id, body: text = "" } = message;
   if (!text) return null;
   const isLong = text.length > MANY_CHARACTERS || text.split("\n", MANY_LINES + 1).length > MANY_LINES;
   const isFolded = isLong && !context.isUnfolded(msg_id);
-  const shown = isFolded && text.length > CUT ? text.slice(0, CUT) : text;
-  const element = make(isFolded ? "div.body.folded" : "div.body", {}, render(shown));
-  if (!isLong) return element;
+  if (!isLong) return make("div.body", {}, render(text));
+  const element = isFolded ? make("div.body.folded", {}, render(text.slice(0, CUT))) : whole(message);
   const size =
     text.length > 10_000 ? `${Math.round(text.length / 1000)},000 characters` : `${text.split("\n").length} lines`;
   const button = make(

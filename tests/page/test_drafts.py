@@ -132,7 +132,9 @@ def test_what_it_replies_to_is_gone(server: Any, root: Any, tell: Any, visit: An
     page.locator("#pins").wait_for(state="hidden")
 
 
-def test_two_windows_have_the_same_draft(server: Any, questions: list[str], visit: Any, stored: Any, until: Any) -> None:
+def test_two_windows_have_the_same_draft(
+    server: Any, questions: list[str], visit: Any, stored: Any, until: Any
+) -> None:
     one = visit(server.at())
     other = one.context.new_page()
     other.goto(server.at())
