@@ -39,7 +39,7 @@ export class List {
     this.plan = plan;
     scroller.append(this.#above, this.#below);
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    scroller.addEventListener("grow", () => this.leaveEnd()); // a row, as far as it is read: that is not to be skipped
+    scroller.addEventListener("grow", (event) => this.#grows(/** @type {HTMLElement} */ (event.target)));
     this.sizes = new ResizeObserver((entries) => this.#resized(entries));
     this.sizes.observe(scroller);
   }
@@ -266,6 +266,11 @@ export class List {
       const anchor = this.#anchor();
       this.#stay(anchor);
     });
+  }
+
+  /** A row grows as it is read. If it is the last one, the end is not yet where the reader is going. @param {HTMLElement} part */
+  #grows(part) {
+    if (part.closest("[data-key]")?.getAttribute("data-key") === this.end(true)) this.leaveEnd();
   }
 
   /** A row was folded or unfolded, or the window got another size. @param {ResizeObserverEntry[]} entries */
