@@ -39,7 +39,7 @@ export class List {
     this.plan = plan;
     scroller.append(this.#above, this.#below);
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    scroller.addEventListener("grow", (event) => this.#grows(/** @type {HTMLElement} */ (event.target)));
+    scroller.addEventListener("grow", (event) => this.#grows(event));
     this.sizes = new ResizeObserver((entries) => this.#resized(entries));
     this.sizes.observe(scroller);
   }
@@ -268,9 +268,11 @@ export class List {
     });
   }
 
-  /** A row grows as it is read. If it is the last one, the end is not yet where the reader is going. @param {HTMLElement} part */
-  #grows(part) {
-    if (part.closest("[data-key]")?.getAttribute("data-key") === this.end(true)) this.leaveEnd();
+  /** A row is about to grow, as it is read. Who follows the end reads the last row alone, and is not taken past it. @param {Event} event */
+  #grows(event) {
+    const row = /** @type {HTMLElement} */ (event.target).closest("[data-key]");
+    if (row?.getAttribute("data-key") === this.end(true)) this.leaveEnd();
+    else if (this.#isFollowing) event.preventDefault();
   }
 
   /** A row was folded or unfolded, or the window got another size. @param {ResizeObserverEntry[]} entries */

@@ -46,6 +46,7 @@ const MARKDOWN = {
 const HIGHLIGHTED = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"] };
 const LONGEST_CODE = 20_000; // characters that are highlighted
 const LONGEST_AT_ONCE = 20_000; // characters of a body; more is shown a slice at a time
+const LATER = 300; // milliseconds until it is asked again whether a body is read
 const LONGEST_LINE = 40_000; // characters; more is shown as text
 const LONG_LINE = new RegExp(`.{${LONGEST_LINE}}`);
 
@@ -77,11 +78,14 @@ function renderAsSeen(body) {
   };
   const seen = new IntersectionObserver((entries) => {
     if (!entries.at(-1)?.isIntersecting) return;
-    element.dispatchEvent(new Event("grow", { bubbles: true }));
-    next();
-    seen.unobserve(more);
-    if (more.isConnected) seen.observe(more); // and look again: it may be seen still
+    const isRead = element.dispatchEvent(new Event("grow", { bubbles: true, cancelable: true }));
+    if (isRead) next();
+    setTimeout(again, isRead ? 0 : LATER);
   });
+  const again = () => {
+    seen.unobserve(more);
+    if (more.parentNode) seen.observe(more); // it may be seen still
+  };
   next();
   seen.observe(more);
   return element;
