@@ -224,6 +224,14 @@ def answer_again(draft: Draft, first: Message) -> Message:
     return first
 
 
+def parse_time(text: str) -> datetime:
+    """The time that a text in ISO 8601 names. Raises ValueError.
+
+    ``datetime`` knows no leap seconds: one is read as the second before it.
+    """
+    return datetime.fromisoformat(text[:16] + ":59" + text[19:] if text[16:19] == ":60" else text)
+
+
 def in_utc(ts: datetime) -> datetime:
     """``ts`` in UTC. Raises InvalidMessageError where it has no zone or leaves the calendar."""
     if not isinstance(ts, datetime) or ts.utcoffset() is None:
@@ -240,7 +248,7 @@ def _without_empty(item: object, *names: str) -> dict[str, Any]:
 
 def _time_from_json(text: object) -> datetime:
     try:
-        return in_utc(datetime.fromisoformat(str(text)))
+        return in_utc(parse_time(str(text)))
     except ValueError:
         raise InvalidMessageError(f"timestamp: {text!r} is not a time with a zone, like 2026-11-21T03:14:15Z") from None
 

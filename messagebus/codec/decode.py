@@ -17,6 +17,7 @@ from messagebus.codec.framing import (
     PLAIN_START,
     START,
     escape,
+    first_start,
     header_end,
     id_line,
     is_crlf,
@@ -77,13 +78,13 @@ class Decoder:
             return []
         if self._stored is not None:
             self._stored.clear()
-        pieces, marks = split(self._rest)
-        if not marks:
-            return self._settled_preamble()
-        messages = self._preamble(pieces[0], closed=True)
-        at = self._rest_at + len(pieces[0])
-        last = marks.pop()
-        for mark, piece in zip(marks, pieces[1:-1], strict=True):
+        messages = self._preamble() if self._in_preamble else []
+        if self._in_preamble:
+            return messages
+        (_, *pieces), marks = split(self._rest)
+        at = self._rest_at
+        last, last_piece = marks.pop(), pieces.pop()
+        for mark, piece in zip(marks, pieces, strict=True):
             message = read_plain(piece) if mark == PLAIN_START else None
             if message is not None:
                 messages.append(message)
@@ -94,7 +95,7 @@ class Decoder:
                 messages += self._give(found)
                 self.place = at + lead(mark)
             at += len(mark) + len(piece)
-        self._rest = last + pieces[-1]
+        self._rest = last + last_piece
         self._rest_at = at
         return messages
 
@@ -104,15 +105,15 @@ class Decoder:
         ``closed`` says that these bytes will never grow, so that what looks unfinished is
         torn; otherwise it is kept back.
         """
-        (piece, *records), marks = split(self._rest)
         if self._stored is not None:
             self._stored.clear()
-        if not records:
-            return self._preamble(piece, closed=closed)
+        if self._in_preamble:
+            return self._one_liners(self._rest, closed=closed)
+        (_, record), (mark,) = split(self._rest)
         then = Then.NOTHING if closed else Then.PERHAPS_MORE
-        found, self.unfinished = read_record(marks[0], records[0], then)
+        found, self.unfinished = read_record(mark, record, then)
         if found:
-            self.place = self._rest_at + len(piece) + lead(marks[0])
+            self.place = self._rest_at + lead(mark)
         return self._give(found)
 
     def _give(self, found: list[Found]) -> list[Message]:
@@ -120,16 +121,20 @@ class Decoder:
             self._stored += [stored for _, stored in found]
         return [message for message, _ in found]
 
-    def _preamble(self, text: bytes, *, closed: bool) -> list[Message]:
-        """The one-line messages above the first record."""
-        if not self._in_preamble or text == b"\n\n":
-            return []
+    def _preamble(self) -> list[Message]:
+        """The one-line messages above the first record, once that is there; of a long preamble, before."""
+        first = first_start(self._rest, unwritten=self._unwritten)
+        if first < 0:
+            return self._settled_preamble()
         self._in_preamble = False
-        return self._one_liners(text, closed=closed)
+        text = self._rest[: first - 1]
+        self._rest = b"\n\n" + self._rest[first:]
+        self._rest_at += first - 2
+        return self._one_liners(text, closed=True)
 
     def _settled_preamble(self) -> list[Message]:
         """The one-line messages of a long preamble, but for what may begin a record."""
-        if not self._in_preamble or len(self._rest) < _LONG_PREAMBLE:
+        if len(self._rest) < _LONG_PREAMBLE:
             return []
         end = len(self._rest)
         for _ in range(_LINES_OF_A_START):
@@ -143,7 +148,7 @@ class Decoder:
         """Of a line that goes on and on, and begins nothing, keep no more than whether it is blank."""
         begin = self._rest.rfind(b"\n") + 1
         line = self._rest[begin:]
-        if len(line) > _LONG_PREAMBLE and not line.startswith((b"[", b"---")):
+        if len(line) > _LONG_PREAMBLE and not line.startswith(b"---") and line.lstrip(b" \t")[:1] not in (b"", b"["):
             kept = b"\0" if b"\0" in line else b"?" if line.strip(b"\r") else b"\r"
             self._rest = self._rest[:begin] + kept
             self._rest_at += len(line) - len(kept)

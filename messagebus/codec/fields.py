@@ -7,7 +7,7 @@ from typing import Any
 
 from messagebus import msgid
 from messagebus.header import Fields, HeaderError
-from messagebus.message import SCOPE, Link, Message, Parent
+from messagebus.message import SCOPE, Link, Message, Parent, parse_time
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NULLS = ("null", "~")  # what YAML calls null is text to us
@@ -70,7 +70,7 @@ def _text_map(fields: Fields, name: str) -> dict[str, str]:
 def _time(text: str, msg_id: str) -> datetime:
     """The time a header gives, in UTC (also where it names no zone); else the id's own."""
     try:
-        ts = datetime.fromisoformat(text)
+        ts = parse_time(text)
         return ts.replace(tzinfo=UTC) if ts.tzinfo is None else ts.astimezone(UTC)
     except (ValueError, OverflowError):
         ms = msgid.time_of(msg_id)

@@ -13,6 +13,7 @@ BOM = b"\xef\xbb\xbf"
 
 PLAIN_START = b"\n\n---\nmsg_id:"
 START = re.compile(rb"\n\r*\n---(\r*)\nmsg_id:")
+_FIRST_START = re.compile(rb"\n(---\r*)\nmsg_id:")
 _HEADER_END = re.compile(rb"\n---\r*(?:\n|\Z|(?=\0))")  # NUL: a crash left what follows unwritten
 # What a crash, or a look between two pages of a write, leaves of the next record's start.
 _UNFINISHED_START = re.compile(rb"\n\r*\n(?:--?|---\r*(?:\n(?:m(?:s(?:g(?:_(?:i(?:d)?)?)?)?)?)?)?)\Z")
@@ -68,6 +69,22 @@ def split(data: bytes) -> tuple[list[bytes], list[bytes]]:
         return [data[a:b] for a, b in zip(edges, ends, strict=True)], [data[a:b] for a, b in spans]
     pieces = data.split(PLAIN_START)
     return pieces, [PLAIN_START] * (len(pieces) - 1)
+
+
+def first_start(text: bytes, *, unwritten: bool = False) -> int:
+    """Where the ``---`` of a file's first record is, in the top of that file with a line end put in front;
+    -1 where there is none yet.
+
+    No blank line is needed above it: there is no body that could forge it. Below a block that a crash left
+    unwritten, of which this text or (``unwritten``) what came before it holds one, there may be.
+    """
+    match = _FIRST_START.search(text)
+    if match is None:
+        return -1
+    if unwritten or text.find(b"\0", 0, match.start()) >= 0:
+        match = START.search(text)
+        return text.index(b"---", match.start()) if match else -1
+    return match.start(1)
 
 
 def lead(mark: bytes) -> int:

@@ -5,13 +5,23 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from messagebus.codec.framing import BOM, MAX_HEADER, PLAIN_START, header_end, id_of, is_crlf, kept_before_start
+from messagebus.codec.framing import (
+    BOM,
+    MAX_HEADER,
+    PLAIN_START,
+    first_start,
+    header_end,
+    id_of,
+    is_crlf,
+    kept_before_start,
+)
 from messagebus.msgid import OURS
 
 _ID_KEY = b"\nmsg_id:"
 _START_AT_END = re.compile(rb"\n\r*\n---\r*\nmsg_id:\Z")
 _RECORD_OF_OURS = re.compile(rb"\n\r?\n---\r?\nmsg_id: (%b)\r?\n" % OURS.encode())
 _LONGEST_START = 64  # bytes: nobody writes more CRs than that
+_BLANK_LINE_ABOVE = re.compile(rb"\n\r*\n\Z")
 _HEADER_LINE = re.compile(rb"[A-Za-z_]+:(?: .*)?| +\S.*|- .*")
 
 
@@ -27,34 +37,44 @@ class Seam(NamedTuple):
     glue: bytes
 
 
-def find_seam(data: bytes, *, whole_file: bool) -> Seam:
+def find_seam(data: bytes, *, whole_file: bool, first: int = -1) -> Seam:
     """Look over the end of a file and say how the next record is to be joined to it.
 
     ``data`` is any end of the file; where ``last_id`` comes out None, a longer end may know
-    better. What a crash left goes as far as nobody can have meant it: a header without an
-    end, and the first bytes of a record where the length above shows that they are no text
-    (SPEC.md, "Healing").
+    better. ``first`` is where in it the file's first record starts, if somebody knows. What a
+    crash left goes as far as nobody can have meant it: a header without an end, and the first
+    bytes of a record where the length above shows that they are no text (SPEC.md, "Healing").
     """
     bom = len(BOM) if whole_file and data.startswith(BOM) else 0
     text = b"\n\n" + data[bom:] if whole_file else data
-    end = _end_to_keep(text)
-    keep = max(end - len(text) + len(data), bom)
+    shift = len(data) - len(text)
+    first = first_start(text) if whole_file and first < 0 else first - shift
+    below_text = first > 0 and not _BLANK_LINE_ABOVE.search(text, max(first - _LONGEST_START, 0), first)
+    if below_text:
+        shift += first - 2
+        text = b"\n\n" + text[first:]
+    end = _end_to_keep(text, below_text=below_text)
+    keep = max(end + shift, bom)
     glue = b"" if keep == bom else b"\n" if text[end - 1 : end] == b"\n" else b"\n\n"
     return Seam(_last_id(text[:end]), keep, glue)
 
 
-def last_of_ours(data: bytes) -> str | None:
+def last_of_ours(data: bytes, *, whole_file: bool) -> str | None:
     """The last id of ours among the records that start in ``data``: where the last record is foreign,
     its id may be of any time, and ours must increase behind it as they did in front."""
-    ids = _RECORD_OF_OURS.findall(b"\n\n" + data)
+    first = first_start(b"\n" + data) if whole_file else 0
+    ids = _RECORD_OF_OURS.findall(b"\n\n" + data[max(first - 1, 0) :])
     return ids[-1].decode() if ids else None
 
 
-def _end_to_keep(text: bytes) -> int:
-    """Where what a crash left begins: the rest of ``text`` goes."""
+def _end_to_keep(text: bytes, *, below_text: bool) -> int:
+    """Where what a crash left begins: the rest of ``text`` goes. A first record ``below_text`` stays: no
+    writer that heals leaves it so, and in a file that lost its top, it may be the end of a header and a body."""
     end = len(text)
     while mark := _last_start(text, end):
         start, after = mark
+        if start == 0 and below_text and not header_end(text[after:end]):
+            break
         record = text[after:end]
         closing = header_end(record)
         if closing and end == len(text):

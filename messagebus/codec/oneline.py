@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
-from messagebus.message import Message
+from messagebus.message import Message, parse_time
 
 Found = tuple[Message, bytes]  # with its bytes as they stand in the file
 
 _PREAMBLE = "LEGACY-LINE-"
 _BELOW = re.compile(r"(.+)\+\d+")
-_CANDIDATE = re.compile(rb"\n(\[[^\n]*)")
+_CANDIDATE = re.compile(rb"\n([ \t]*\[[^\n]*)")
 _ONE_LINE = re.compile(
-    r"\[(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)Z?\][ \t]*(?:([A-Za-z0-9_/-]+):(?=\s|$))?[ \t]*(.*)", re.ASCII
+    r"[ \t]*\[(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:[.,]\d+)?) ?(Z|[+-]\d\d:?\d\d)?\]"
+    r"[ \t]*(?:([A-Za-z0-9_/-]+):(?=\s|$))?[ \t]*(.*)",
+    re.ASCII,
 )
 
 
@@ -47,13 +49,13 @@ def one_liners(text: bytes, name: Callable[[int, int], str], *, closed: bool) ->
 
 def _one_liner(raw: bytes) -> tuple[datetime, str, str] | None:
     match = _ONE_LINE.fullmatch(raw.decode("utf-8", "replace").rstrip(" \t\r"))
-    if not match or not (match[3] or match[4]):
+    if not match or not (match[4] or match[5]):
         return None
     try:
-        ts = datetime.fromisoformat(f"{match[1]}T{match[2]}+00:00")
-    except ValueError:
+        ts = parse_time(f"{match[1]}T{match[2]}{match[3] or 'Z'}").astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return ts, (match[3] or "INFO").upper(), match[4]
+    return ts, (match[4] or "INFO").upper(), match[5]
 
 
 def record_of(msg_id: str) -> str | None:

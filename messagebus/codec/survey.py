@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from messagebus import header
 from messagebus.codec.decode import LENGTH, Then, read_plain, read_record, without_unwritten
-from messagebus.codec.framing import BOM, PLAIN_START, header_end, id_of, is_crlf, lead, split
+from messagebus.codec.framing import BOM, PLAIN_START, first_start, header_end, id_of, is_crlf, lead, split
 from messagebus.codec.oneline import Found, one_liners
 from messagebus.header import HeaderError
 from messagebus.message import Message
@@ -88,18 +88,31 @@ def survey(chunks: Iterable[bytes]) -> Iterator[Piece]:
 def _units(chunks: Iterable[bytes]) -> Iterator[_Unit]:
     """Each record start with what follows it; the first has none."""
     held, fresh = b"\n\n", b""
+    split_next = _split_top
     for chunk in chunks:
         fresh += chunk
         if len(fresh) >= len(held):  # a long record is not looked over again at each chunk
-            *settled, last = _split(held + fresh)
+            *settled, last = split_next(held + fresh)
             yield from settled
             held, fresh = b"".join(last), b""
-    yield from _split(held + fresh)
+            split_next = _split if last[0] else _split_top
+    yield from split_next(held + fresh)
 
 
 def _split(data: bytes) -> list[_Unit]:
-    texts, marks = split(data)
-    return list(zip((b"", *marks), texts, strict=True))
+    (_, *texts), marks = split(data)
+    return list(zip(marks, texts, strict=True))
+
+
+def _split_top(data: bytes) -> list[_Unit]:
+    """The same from the top of the file on, where the first unit is the text above the first record."""
+    first = first_start(data)
+    if first < 0:
+        return [(b"", data)]
+    (_, text), *records = _split(b"\n\n" + data[first:])
+    above = first - 2 if data.endswith(b"\n\n", 0, first) else first - 1
+    mark = data[above : first + data[first:].index(b":") + 1]
+    return [(b"", data[:above]), (mark, text), *records]
 
 
 class Record(NamedTuple):

@@ -3,6 +3,7 @@
 lock.py      the lock on the file
 segments.py  which files a log consists of, and opening them safely
 create.py    the live file: opened to append, or made, with the permissions of the one before
+preamble.py  the text above the first record of a file
 append.py    the write path
 keys.py      idempotency keys
 read.py      the read path: cursors, tails, streams

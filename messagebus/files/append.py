@@ -305,7 +305,8 @@ class Appender:
                 return seam  # as ever
         elif last_id:
             low = max(seam.keep - WINDOW, 0)
-            last_id = later(last_id, codec.last_of_ours(os.pread(self._fd, seam.keep - low, low)))
+            data = os.pread(self._fd, seam.keep - low, low)
+            last_id = later(last_id, codec.last_of_ours(data, whole_file=low == 0))
         return seam._replace(last_id=later(last_id, self._last_id))
 
     def _make_durable(self, fd: int, messages: list[Message]) -> None:

@@ -105,9 +105,9 @@ def _stands_for(message: Message, key: str, now_ms: int) -> bool:
 def _keys_in(segment: Segment, start: int) -> Iterator[tuple[bytes, int]]:
     """Every key written from ``start`` on, and the offset of its record (a line of a body can
     look like one; whoever uses it looks again)."""
-    offset = max(start - MAX_HEADER, 0)  # the record of the first key may start before it
+    offset = max(start - MAX_HEADER, segment.start)  # the record of the first key may start before it
     swept = offset
-    record = segment.start if offset == 0 else -1
+    record = offset if offset == segment.start else -1
     text = b""
     while data := os.pread(segment.fd, min(_CHUNK, segment.size - offset - len(text)), offset + len(text)):
         text += data

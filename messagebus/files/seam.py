@@ -9,6 +9,7 @@ import os
 from itertools import takewhile
 
 from messagebus.codec import Seam, find_seam
+from messagebus.files.preamble import first_record
 from messagebus.files.search import starts_backwards
 from messagebus.files.segments import archives_in_sight, open_archive
 
@@ -30,10 +31,12 @@ def seam_behind(fd: int, start: int, size: int) -> Seam:
 def _seam_far_behind(fd: int, start: int, size: int) -> Seam:
     """The same where blocks at the end were never written, or the last record is a long one."""
     end = _end_of_text(fd, start, size)
-    starts = takewhile(lambda at: at >= start, starts_backwards(fd, end))
+    first = start or first_record(fd, end)
+    starts = takewhile(lambda at: at >= start, starts_backwards(fd, first, end))
     low: int | None = max(start, end - WINDOW)
     while low is not None:
-        seam = find_seam(os.pread(fd, end - low, low), whole_file=low == 0)
+        known = first - low if not start and first < end else -1
+        seam = find_seam(os.pread(fd, end - low, low), whole_file=low == 0, first=known)
         seam = seam._replace(keep=low + seam.keep)
         if seam.last_id:
             break

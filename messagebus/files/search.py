@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from messagebus.codec.framing import BOM, id_of
+from messagebus.codec.framing import id_of
 from messagebus.files.segments import Log, Segment
 from messagebus.msgid import order, time_of
 
@@ -157,27 +157,27 @@ def _starts_with_id(text: bytes, needle: bytes) -> Iterator[tuple[int, bool]]:
 
 
 def _line_ends_before(segment: Segment, offset: int) -> bytes:
-    """What to put before the bytes at ``offset``, so that the start of the text, which needs no
-    blank line in front, looks like every other start."""
+    """What to put before the bytes at ``offset``, so that the first record, which needs no blank
+    line in front, looks like every other."""
     return b"\n\n" if offset == segment.start else b""
 
 
 def start_of_last(segment: Segment, n: int) -> int:
     """The offset of the ``n``-th last record, or 0 where there are fewer."""
-    return next(islice(starts_backwards(segment.fd, segment.size), n - 1, None), 0)
+    return next(islice(starts_backwards(segment.fd, segment.start, segment.size), n - 1, None), 0)
 
 
-def starts_backwards(fd: int, size: int) -> Iterator[int]:
-    """Where the records that start in the first ``size`` bytes do, the newest first."""
+def starts_backwards(fd: int, first: int, size: int) -> Iterator[int]:
+    """Where the records that start in the first ``size`` bytes do, the newest first; the oldest is
+    at ``first``."""
     stride = WINDOW
-    while size > 0:
-        low = max(size - stride, 0)
+    while size > first:
+        low = max(size - stride, first)
         text = os.pread(fd, size - low + _LONGEST_START, low)
         shift = low
-        if low == 0:
-            bare = text.removeprefix(BOM)
-            shift = len(text) - len(bare) - 2
-            text = b"\n\n" + bare  # the first record needs no blank line
+        if low == first:
+            shift -= 2
+            text = b"\n\n" + text  # the first record needs no blank line
         starts = [match.start() for match in _START.finditer(text)]
         yield from (shift + text.index(b"---", at) for at in reversed(starts) if shift + at < size)
         size = low

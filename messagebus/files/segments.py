@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from messagebus.codec import BOM
 from messagebus.errors import BusError, GapWarning, InvalidBusPathError
+from messagebus.files.preamble import first_record
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 STAMP = "%Y%m%d-%H%M%S-%f"
@@ -186,8 +186,8 @@ def next_archive(path: str, now: datetime) -> str:
 class Segment(NamedTuple):
     """One open file of the log.
 
-    ``start`` is where its text begins (behind a byte order mark), ``size`` where reading it
-    ends; ``closed`` says it is an archive, which never grows.
+    ``start`` is where its first record does (``size`` where there is none), ``size`` where reading
+    it ends; ``closed`` says it is an archive, which never grows.
     """
 
     fd: int
@@ -234,7 +234,8 @@ class Log:
             finally:
                 os.close(fd)
         elif self._live is not None:
-            yield whole(self._live, closed=False)._replace(size=self._size)
+            inode = os.fstat(self._live).st_ino
+            yield Segment(self._live, inode, first_record(self._live, self._size), self._size, closed=False)
 
     def close(self) -> None:
         """Close the live file."""
@@ -246,8 +247,7 @@ class Log:
 def whole(fd: int, *, closed: bool) -> Segment:
     """All that an open file holds now."""
     status = os.fstat(fd)
-    start = len(BOM) if os.pread(fd, len(BOM), 0) == BOM else 0
-    return Segment(fd, status.st_ino, start, status.st_size, closed)
+    return Segment(fd, status.st_ino, first_record(fd, status.st_size), status.st_size, closed)
 
 
 def _snapshot(path: str, listed: Callable[[str], list[str]]) -> tuple[int | None, int, list[str]]:

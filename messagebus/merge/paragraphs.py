@@ -13,7 +13,7 @@ from messagebus.codec.framing import BOM
 from messagebus.codec.oneline import Found, one_liners
 from messagebus.merge.weave import union
 
-_LOOKS_LIKE_A_RECORD = re.compile(rb"---\r*\nmsg_id:")
+_LOOKS_LIKE_A_RECORD = re.compile(rb"^(?=---\r*\nmsg_id:)", re.MULTILINE)
 _BLANK_LINES = re.compile(rb"\n[\r\n]*\n")
 _NOTHING = re.compile(rb"\A(?:%b|[\r\n])+" % BOM)
 _NEVER = datetime.max.replace(tzinfo=UTC)  # behind all that is a message, so that it makes none of them unread
@@ -67,7 +67,7 @@ def _split(text: bytes, when: datetime | None) -> Iterator[tuple[datetime | None
     for block in _BLANK_LINES.split(text.strip(b"\r\n")):
         if paragraph := _NOTHING.sub(b"", block):
             # It must not become a record where it comes to stand.
-            yield when, b"\\" + paragraph if _LOOKS_LIKE_A_RECORD.match(paragraph) else paragraph
+            yield when, _LOOKS_LIKE_A_RECORD.sub(rb"\\", paragraph)
 
 
 def _counted(parts: Iterable[tuple[datetime | None, bytes]]) -> list[Paragraph]:

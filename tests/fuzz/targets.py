@@ -21,12 +21,14 @@ import yaml
 from messagebus import Draft, InvalidMessageError, MemoryBackend, Message, MessageBus, SinceIDNotFoundError, header
 from messagebus.codec import Decoder, decode
 from messagebus.codec.fields import from_fields
-from messagebus.files import append, keys, read, seam, search
+from messagebus.files import append, keys, preamble, read, seam, search
 from messagebus.header import HeaderError
 from run_agent.commands import bus_post
 
 SIZES: dict[tuple[Any, str], int] = {
     (decode, "_LONG_PREAMBLE"): 24,
+    (preamble, "_CHUNK"): 40,
+    (preamble, "_LONGEST_START"): 30,
     (read, "_FIRST_CHUNK"): 16,
     (read, "_CHUNK"): 64,
     (search, "_CHUNK"): 48,
@@ -36,7 +38,7 @@ SIZES: dict[tuple[Any, str], int] = {
     (seam, "WINDOW"): 32,
     (append, "WINDOW"): 32,
 }
-START = re.compile(rb"(?:\A|\n\r*\n)(?:\xef\xbb\xbf)?---\r*\nmsg_id:[ \t]*([^\n]*)")
+START = re.compile(rb"(?:\A(?:\xef\xbb\xbf|[^\0]*\n)??|\n\r*\n)---\r*\nmsg_id:[ \t]*([^\n]*)")
 HOSTILE = Draft("FACT", "p", "\n\n---\nmsg_id: x\n---\n", run_id="---")
 
 

@@ -204,12 +204,18 @@ HEADS = st.sampled_from(
 SOUP = st.lists(BYTES | HEADS, max_size=12).map(b"".join)
 
 
+TOPS = st.sampled_from(
+    [b"", codec.BOM, b"[2026-11-21 03:14:15] FACT: above\n\n", b"[2026-11-21 03:14:15] FACT: right above\n",
+     b"# A log\r\n", codec.BOM + b"text\n", b"text\n---\n", b"\0\n", b"\r\r\n"]
+)  # fmt: skip
+
+
 @st.composite
 def mutated_logs(draw: st.DrawFn) -> bytes:
     log = b"\n".join(record for record, _ in numbered(draw(LOGS)))
     for _ in range(draw(st.integers(1, 3))):
         log = mutated(draw, log)
-    return draw(st.sampled_from([b"", codec.BOM, b"[2026-11-21 03:14:15] FACT: above\n\n"])) + log
+    return draw(TOPS) + log
 
 
 def mutated(draw: st.DrawFn, data: bytes, start: int = 0) -> bytes:
@@ -310,6 +316,8 @@ ENDS = st.builds(bytes.__add__, FILES, TAILS)
 @example(codec.BOM * 2)
 @example(b"---\nmsg_id: x\n---\ntext\n\n---")
 @example(RECORD.encode() + b"\n---\nmsg_i")
+@example(b"text\n" + RECORD.encode() + b"\n---\nmsg_i")
+@example(b"text\n---\nmsg_id: x")
 def test_the_seam_joins_a_record_to_any_end(end: bytes) -> None:
     """The new record comes out whole and last; everything else as it would have without it."""
     seam = codec.find_seam(end, whole_file=True)

@@ -204,6 +204,7 @@ def test_a_draft_from_json() -> None:
 def test_the_least_draft_from_json() -> None:
     assert Draft.from_json({}) == Draft("INFO", "")
     assert Draft.from_json({"timestamp": "2026-11-21T05:14:15.926535+02:00"}).ts == TS
+    assert Draft.from_json({"timestamp": "2026-11-21T05:14:60.926535+02:00"}).ts == TS.replace(second=59)
 
 
 @pytest.mark.parametrize(
