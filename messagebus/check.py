@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 
+from messagebus.codec.joined import joined_in
 from messagebus.codec.rewrite import MENDED, is_known
 from messagebus.codec.survey import Piece, examine, plain_message
 from messagebus.errors import BusNotFoundError, InvalidBusPathError
@@ -19,12 +20,13 @@ from messagebus.files.pieces import ids_of, pieces_of, settled
 from messagebus.files.segments import Log, Segment, archive_moment, is_same, list_archives
 from messagebus.findings import Finding, Place, found_at, found_in
 from messagebus.message import Message
-from messagebus.msgid import Order, is_ours, order, time_of
+from messagebus.msgid import Order, is_go, is_ours, order, time_of
 
 Progress = Callable[[int, int], object]
 
 _LEFTOVER = re.compile(r"(\.\d{8}-\d{6}(?:-\d{6})?\.archived)?\.\d{8}-\d{6}-\d{6}\.(new|mending|broken)")
 _TOLD_EVERY = 1_000  # records
+_LONGEST_WAIT = 30_000  # milliseconds that the Go tool waits for the lock, with an id that it has made before
 _LONGEST_ROTATION = 60.0  # seconds from the name of an archive to the message that it was rotated for
 
 
@@ -78,6 +80,7 @@ class _Check:
         self._sizes = [_size(log.name(position)) for position in range(len(log))]
         self.ids = _Ids()
         self.parents: dict[str, Place] = {}  # and who named each first
+        self.joined: list[_Joined] = []
 
     def run(self) -> Iterator[Finding]:
         before = ""
@@ -109,26 +112,56 @@ class _Check:
 
     def _known_at_the_end(self) -> Iterator[Finding]:
         """What takes a second look at all ids."""
-        wanted = {place.msg_id for place, _ in self.ids.suspects} | self.parents.keys()
+        inside = Counter(place.msg_id for joined in self.joined for place in joined.places)
+        wanted = {place.msg_id for place, _ in self.ids.suspects} | self.parents.keys() | inside.keys()
         if not wanted:
             return
         times = Counter(msg_id for msg_id in ids_of(self._log) if msg_id in wanted)
-        for place, breaks_order in self.ids.suspects:
+        late: dict[str, list[Place]] = {}
+        for place, kind in self.ids.suspects:
             if times[place.msg_id] > 1:
                 yield found_at(place, "duplicate")
-            elif breaks_order:
-                yield found_at(place, "order")
+            elif kind == "late":
+                late.setdefault(place.path, []).append(place)
+            elif kind:
+                yield found_at(place, kind)
+        for places in late.values():
+            yield found_at(places[0], "late", count=len(places))
+        for joined in self.joined:
+            yield from joined.findings(times + inside)
         oldest = next((ms for msg_id in ids_of(self._log) if (ms := time_of(msg_id)) is not None), 0)
         for parent, place in self.parents.items():
             if not times[parent] and (time_of(parent) or 0) >= oldest:
                 yield found_at(place, "parent", parent=parent)
 
 
+class _Joined:
+    """Records that the text of one above has swallowed, or quotes."""
+
+    def __init__(self, above: str, places: list[Place]) -> None:
+        self.places = places
+        self._above = above
+        self.below = ""  # the id that follows
+
+    def findings(self, times: Counter[str]) -> Iterator[Finding]:
+        """Swallowed are those whose id is nowhere else, and lies between those around it."""
+        at, end = order(self._above), order(self.below)
+        for place in self.places:
+            here = order(place.msg_id)
+            if times[place.msg_id] > 1:
+                continue
+            if at and here and at < here and (not self.below or (end and here < end)):
+                at = here
+                yield found_at(place, "joined", above=self._above)
+            else:
+                yield found_at(place, "quoted", above=self._above)
+
+
 class _Ids:
     """The ids of a log as they come by: which break the order, and which may be there twice."""
 
     def __init__(self) -> None:
-        self.suspects: list[tuple[Place, bool]] = []  # True for those that break the order
+        self.suspects: list[tuple[Place, str]] = []  # may be there twice, or are what the text says
         self._latest: Order = (-1, "")
         self._above: Order = (-1, "")
         self._newest = ""  # an id of ours that is both
@@ -152,13 +185,19 @@ class _Ids:
         here, latest, msg_id = order(place.msg_id), self.latest(), place.msg_id
         if here is None:
             if msg_id in self._without_time:
-                self.suspects.append((place, False))
+                self.suspects.append((place, ""))
             self._without_time.add(msg_id)
             return
         if here <= latest:
-            self.suspects.append((place, floor < here < self._above))
+            kind = "late" if _is_late(here, self._above) else "order" if floor < here < self._above else ""
+            self.suspects.append((place, kind))
         self._newest = msg_id if here > latest and is_ours(msg_id) else ""
         self._latest, self._above = max(here, latest), here
+
+
+def _is_late(here: Order, above: Order) -> bool:
+    """Is it earlier than the one above only because the Go tool makes its ids before it has the lock?"""
+    return here < above and above[0] - here[0] <= _LONGEST_WAIT and is_go(here[1])
 
 
 class _File:
@@ -176,6 +215,8 @@ class _File:
 
     def run(self, pieces: Iterator[Piece]) -> Iterator[Finding]:
         for piece in pieces:
+            if self._check.joined and piece.mark:
+                self._check.joined[-1].below = self._check.joined[-1].below or piece.msg_id
             message = plain_message(piece)
             if message is None:
                 self._line_ends.setdefault(piece.is_crlf, piece)
@@ -207,6 +248,8 @@ class _File:
     def _record(self, piece: Piece, message: Message, *below: Message) -> None:
         if message.intact is None:
             self._note("no-length", piece)
+            if places := [self._place(inner) for inner in joined_in(piece)]:
+                self._check.joined.append(_Joined(message.msg_id, places))
         if below:
             self._note("one-line", piece, len(below))
         for parent in message.parents:
@@ -214,7 +257,7 @@ class _File:
 
     def _id(self, piece: Piece) -> Iterator[Finding]:
         here = order(piece.msg_id)
-        if here and here <= self._floor and not self._overlaps:
+        if here and here <= self._floor and not self._overlaps and not _is_late(here, self._floor):
             self._overlaps = True
             yield self._at(piece, "overlap", before=self._before)
         elif self._is_first and (seconds := self._missing(here)):

@@ -9,7 +9,8 @@ from typing import NamedTuple
 CODES = {
     "header": "BUS001", "torn": "BUS002", "length": "BUS003", "duplicate": "BUS004", "order": "BUS005",
     "line-ends": "BUS006", "unowned": "BUS007", "overlap": "BUS008", "stretch": "BUS009", "link": "BUS010",
-    "leftover": "BUS011", "no-length": "BUS101", "one-line": "BUS102", "mended": "BUS103", "parent": "BUS104",
+    "leftover": "BUS011", "joined": "BUS012", "no-length": "BUS101", "one-line": "BUS102", "mended": "BUS103",
+    "parent": "BUS104", "late": "BUS105", "quoted": "BUS106",
 }  # fmt: skip
 _TEXTS = {
     "header": "the header of this record cannot be read: {why}",
@@ -21,10 +22,14 @@ _TEXTS = {
     "unowned": "text that belongs to no record begins {where}",
     "overlap": "its first id is earlier than the last id of {before}: the two overlap",
     "stretch": "messages may be missing in front of it: {before} was archived {seconds:,} seconds before its first",
+    "joined": "the blank line above this record is missing, so that the text of {above} has swallowed it; "
+    "'--fix --split-joined' makes it a message again",
     "no-length": "records without a length, as the Go tool and people write them: {count:,}, the first here",
     "one-line": "one-line messages: {count:,}, the first here",
     "mended": "records that were damaged, and say so: {count:,}, the first here",
     "parent": "its parent {parent} is not on this bus: it is on another, or was removed from this one",
+    "late": "records of the Go tool a moment earlier than the one above them: {count:,}, the first here",
+    "quoted": "the text of {above} holds what may be this record, but its id does not lie between those around it",
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import chain
@@ -48,25 +48,32 @@ class Mended(NamedTuple):
 
 
 def mend_bus(
-    path: str | os.PathLike[str], *, lock_timeout: float = 10.0, progress: Progress | None = None
+    path: str | os.PathLike[str],
+    *,
+    split_joined: bool = False,
+    lock_timeout: float = 10.0,
+    progress: Progress | None = None,
 ) -> list[Mended]:
     """Mend what ``check_bus`` finds in the log at ``path``; where it finds nothing, nothing is touched.
 
+    split_joined: make records that the text of others has swallowed (BUS012) messages again, too.
     lock_timeout: seconds. ``progress`` as for ``check_bus``. Raises LockTimeoutError, BusNotFoundError,
     InvalidBusPathError, and OSError, which leaves the files as they were.
     """
     path = os.path.abspath(path)
-    if not _damage(path, progress, is_locked=False):
+    # Of a link, only a person can know what it was for; and of a record in a text, whether it is quoted.
+    left = {CODES["link"]} if split_joined else {CODES["link"], CODES["joined"]}
+    if not _damage(path, left, progress, is_locked=False):
         return []
     is_new = not os.path.lexists(path)
     with _locked(path, lock_timeout):
-        return list(_Mending(path, _damage(path, progress, is_locked=True), is_new=is_new).run())
+        return list(_Mending(path, _damage(path, left, progress, is_locked=True), is_new=is_new).run())
 
 
-def _damage(path: str, progress: Progress | None, *, is_locked: bool) -> list[Finding]:
-    """What can be mended: of a link, only a person can know what it was for."""
+def _damage(path: str, left: Collection[str], progress: Progress | None, *, is_locked: bool) -> list[Finding]:
+    """What is to be mended: all but the codes that are ``left``."""
     found = look_over(path, progress, is_locked=is_locked)
-    return [finding for finding in found if finding.is_damage and finding.code != CODES["link"]]
+    return [finding for finding in found if finding.is_damage and finding.code not in left]
 
 
 class _Span(NamedTuple):
@@ -130,6 +137,7 @@ class _Mending:
             before,
             self._repeated,
             missing="".join(finding.text for finding in damage if finding.code == CODES["stretch"]),
+            joined={finding.msg_id for finding in damage if finding.code == CODES["joined"]},
             sort=not codes.isdisjoint(_TO_SORT),
             live=target == self._path,
         )

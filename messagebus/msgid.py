@@ -79,6 +79,11 @@ def is_ours(msg_id: str) -> bool:
     return _OURS.fullmatch(msg_id) is not None
 
 
+def is_go(msg_id: str) -> bool:
+    """Was it made by the Go tool, which does so before it has the lock?"""
+    return _GO.match(msg_id) is not None
+
+
 def sibling(msg_id: str, number: int) -> str:
     """A later id with the time of ``msg_id``, for another message that had the same; ``number`` (0 to
     2**32 - 1) tells siblings apart. One of ours has siblings of ours, right behind it."""

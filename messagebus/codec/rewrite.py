@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from messagebus import header
 from messagebus.codec.edit import edited
 from messagebus.codec.framing import escape, kept_before_start, unescape
+from messagebus.codec.joined import split_joined
 from messagebus.codec.survey import Piece, Record, as_lf, examine, plain_message, split_header
 from messagebus.message import format_time
 from messagebus.msgid import Order, next_msg_id, order, sibling
@@ -63,7 +64,15 @@ class Rewrite:
     """One file to be. Once ``records`` has run, ``done`` tells what was changed, and ``last`` the last id."""
 
     def __init__(
-        self, scope: Scope, before: str, repeated: dict[str, bytes], *, missing: str, sort: bool, live: bool
+        self,
+        scope: Scope,
+        before: str,
+        repeated: dict[str, bytes],
+        *,
+        missing: str,
+        joined: Collection[str],
+        sort: bool,
+        live: bool,
     ) -> None:
         self.done: list[str] = []
         self._scope = scope
@@ -71,6 +80,7 @@ class Rewrite:
         self._siblings = 0  # how many records stand right behind the anchor
         self._repeated = repeated  # ids that stand on more than one record, and the first of each, once it was met
         self._missing = missing  # what is to be said about messages in front of the first
+        self._joined = joined  # ids of records that the text of others holds, and shall no longer
         self._sort = sort
         self._live = live
         self._place: Order = order(before) or _HEAD
@@ -85,7 +95,7 @@ class Rewrite:
         yield from self._numbered(entries)
 
     def _entries(self, pieces: Iterable[Piece]) -> Iterator[_Entry]:
-        for piece in pieces:
+        for piece in chain.from_iterable(split_joined(piece, self._joined) for piece in pieces):
             if not piece.mark:
                 yield from self._above(piece)
             elif plain_message(piece):
@@ -112,6 +122,9 @@ class Rewrite:
             raw = _torn(piece) if record.flaw == "torn" else refitted(record, crlf=piece.is_crlf)
             if raw:
                 self.done.append(f"line {piece.line}: marked {piece.msg_id}: {record.why}")
+        elif piece.msg_id in self._joined:
+            raw = edited(raw, {MENDED: "joined"})
+            self.done.append(f"line {piece.line}: made {piece.msg_id}, which the text above had swallowed, a message")
         if not raw:
             yield from self._unreadable(piece)
             return

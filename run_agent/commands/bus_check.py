@@ -22,15 +22,17 @@ _EVERY = 0.1  # seconds
 @click.command(short_help="Find what is damaged, and mend it.")
 @bus_options
 @click.option("--fix", is_flag=True, help="Mend it; the original stays as <bus>.<timestamp>.broken.")
+@click.option("--split-joined", is_flag=True, help="With --fix: free records that others have swallowed (BUS012).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a finding, and one a mended file.")
-def check(fix: bool, as_json: bool, **where: Any) -> int:
+def check(fix: bool, split_joined: bool, as_json: bool, **where: Any) -> int:
     """Look a bus over, with its archives: exit code 0 means clean, 1 that something was found.
 
     Each finding has a code, which docs/checks.md explains, and a place: file, line, byte. Codes from
     BUS101 on only inform. The bus is the one that 'bus read' would show.
 
     --fix takes the lock, keeps the original beside the bus, and mends without dropping anything
-    that somebody wrote. The exit code is that of a look afterwards.
+    that somebody wrote. The exit code is that of a look afterwards. What stands in the text of a
+    record without a length may be quoted there: it becomes a message only with --split-joined.
 
     \b
     Examples:
@@ -38,6 +40,8 @@ def check(fix: bool, as_json: bool, **where: Any) -> int:
       run-agent bus check --bus notes/MESSAGE-BUS.md --fix
       run-agent bus check --project demo --task t1 --json | jq -r .code
     """
+    if split_joined and not fix:
+        raise click.UsageError("--split-joined says how to mend: give --fix with it")
     from messagebus import mend_bus  # imported here, for 'bus --help' imports every verb
 
     flags = context.Flags(where["bus"], where["root"], where["project"], where["task"])
@@ -45,7 +49,7 @@ def check(fix: bool, as_json: bool, **where: Any) -> int:
     progress = _Progress()
     findings = _told(path, progress, as_json=as_json)
     if fix and findings:
-        for mended in mend_bus(path, progress=progress):
+        for mended in mend_bus(path, split_joined=split_joined, progress=progress):
             progress.end()
             _tell_mended(mended._asdict(), as_json=as_json)
         findings = _told(path, progress, as_json=as_json)

@@ -148,6 +148,26 @@ def test_a_second_time_nothing_is_mended(check: Run, path: Path) -> None:
     assert {file: file.read_bytes() for file in path.parent.iterdir()} == before
 
 
+def test_a_swallowed_record_is_freed_only_by_name(check: Run, read: Run, path: Path) -> None:
+    path.write_text(GO + GO.replace("0001", "0002").replace("from Go", "swallowed"))
+    looked, mended = check(), check("--fix")
+    assert (looked.code, mended.code) == (1, 1)
+    assert f"BUS012 BUS.md:8 (byte {len(GO)}) [MSG-20261121-031415-926535897-PID00042-0002]" in looked.out
+    assert "--fix --split-joined" in looked.out
+    assert not list(path.parent.glob("*.broken"))
+    assert check("--fix").out == mended.out
+    freed = check("--fix", "--split-joined")
+    assert freed.code == 0
+    assert "made MSG-20261121-031415-926535897-PID00042-0002, which the text above had swallowed" in freed.out
+    assert read("--tail", "1").out.count("swallowed") == 1
+    assert check("--fix", "--split-joined").code == 0
+
+
+def test_splitting_is_a_way_of_mending(check: Run, refused: Run, path: Path) -> None:
+    path.write_text(GO)
+    refused(check("--split-joined"), 2, "--fix")
+
+
 @pytest.mark.usefixtures("torn")
 def test_a_torn_record_stays_readable_and_marked(check: Run, read: Run, torn: str) -> None:
     check("--fix")
