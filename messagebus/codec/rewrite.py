@@ -117,13 +117,14 @@ class Rewrite:
         if record.flaw == "header":
             yield from self._unreadable(piece)
             return
-        raw: bytes | None = b"".join(_stored(record, crlf=piece.is_crlf)) if record.other else piece.as_lf()
+        own = b"".join(_stored(record, crlf=piece.is_crlf)) if record.other else piece.as_lf()
+        raw: bytes | None = own
         if record.flaw and not is_known(record):
             raw = _torn(piece) if record.flaw == "torn" else refitted(record, crlf=piece.is_crlf)
             if raw:
                 self.done.append(f"line {piece.line}: marked {piece.msg_id}: {record.why}")
         elif piece.msg_id in self._joined:
-            raw = edited(raw, {MENDED: "joined"})
+            raw = edited(own, {MENDED: "joined"})
             self.done.append(f"line {piece.line}: made {piece.msg_id}, which the text above had swallowed, a message")
         if not raw:
             yield from self._unreadable(piece)

@@ -7,6 +7,7 @@ preamble.py  the text above the first record of a file
 append.py    the write path
 keys.py      idempotency keys
 read.py      the read path: cursors, tails, streams
+passed.py    archives that grow after they were read
 watch.py     waiting for news
 """
 

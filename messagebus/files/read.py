@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 from messagebus.codec import MAX_HEADER, Decoder
 from messagebus.codec.oneline import is_preamble_id, record_of
 from messagebus.errors import GapWarning, SinceIDNotFoundError
+from messagebus.files.passed import End, Passed
 from messagebus.files.search import id_at, search, start_of_last
 from messagebus.files.segments import Log, Segment, name_file
 from messagebus.message import Message
@@ -53,20 +54,21 @@ class Reader:
     def __init__(self, path: str) -> None:
         self._path = path
         self._place: _Place | None = None
+        self._passed = Passed()
         self.unfinished = False
 
     def read(self, since_id: str | None = None) -> Generator[Message, None, None]:
         """Every message after ``since_id``, oldest first. Raises SinceIDNotFoundError."""
         with self._log() as log:
             found = self._locate(log, since_id)
-            messages = chain.from_iterable(batch for batch, _ in self._batches(log, found))
+            messages = chain.from_iterable(batch for batch, _ in self._batches(log, found, since_id))
             yield from self._after(messages, since_id, found.inside, _own_id)
 
     def read_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
         """Like ``read``, each message with its bytes as they stand in the file."""
         with self._log() as log:
             found = self._locate(log, since_id)
-            yield from self._after(self._pairs(log, found), since_id, found.inside, _id_of_pair)
+            yield from self._after(self._pairs(log, found, since_id), since_id, found.inside, _id_of_pair)
 
     def get(self, msg_id: str) -> tuple[Message, bytes] | None:
         """The message with this id and its bytes; None where there is none."""
@@ -102,23 +104,28 @@ class Reader:
             name_file(error, self._path)
             raise
 
-    def _pairs(self, log: Log, found: _Found) -> Iterator[tuple[Message, bytes]]:
+    def _pairs(self, log: Log, found: _Found, since_id: str | None = None) -> Iterator[tuple[Message, bytes]]:
         stored: list[bytes] = []
-        for batch, bytes_of in self._batches(log, found, stored):
+        for batch, bytes_of in self._batches(log, found, since_id, stored):
             yield from zip(batch, bytes_of, strict=True)
 
     def _batches(
-        self, log: Log, found: _Found, stored: list[bytes] | None = None
+        self, log: Log, found: _Found, since_id: str | None, stored: list[bytes] | None = None
     ) -> Iterator[tuple[list[Message], list[bytes]]]:
         """The messages from that record on, and with them, in ``stored`` if it is given, their bytes."""
         self.unfinished = False
-        offset = found.offset
+        offset, last_id = found.offset, since_id
+        passed = self._passed.look_back(log, found.position, since_id)
         for position in range(found.position, len(log)):
             with log.segment(position) as segment:
                 if segment:
                     for batch in self._segment_batches(segment, offset, stored):
                         yield batch, stored or []
+                        last_id = batch[-1].msg_id if batch else last_id
+                    if segment.closed:
+                        passed[segment.inode] = End(log.name(position), segment.size)
             offset = 0
+        self._passed.keep(last_id, passed)
 
     def _segment_batches(
         self, segment: Segment, offset: int, stored: list[bytes] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -264,6 +265,29 @@ class Clock:
     def __call__(self) -> float:
         self.now += 1
         return self.now
+
+
+IN_A_MOUNT = 'mount --bind "$1" "$2" && exec run-agent bus check --fix --bus "$2"'
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+@pytest.mark.usefixtures("torn")
+def test_a_file_that_is_mounted_alone(path: Path, tmp_path: Path) -> None:
+    """Nothing can take its place: a sentence, and both sides are as they were."""
+    if subprocess.run(["unshare", "-m", "mount", "--bind", path, path], check=False, capture_output=True).returncode:
+        pytest.skip("this container may not mount")
+    inside = tmp_path / "container" / "MESSAGE-BUS.md"
+    inside.parent.mkdir()
+    inside.touch()
+    before = path.read_bytes()
+    program = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = ["unshare", "-m", "bash", "-c", IN_A_MOUNT, "-", path, inside]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | program)
+    assert result.returncode == 6
+    assert f"{inside} is mounted as a single file" in result.stderr
+    assert "mount its directory" in result.stderr
+    assert path.read_bytes() == before
+    assert [file.name for file in inside.parent.iterdir()] == [inside.name]
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
