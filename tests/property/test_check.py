@@ -75,7 +75,11 @@ def repeat_tail(draw: Draw, text: bytes) -> bytes:
     return text + b"\n" + text[text.find(b"---\nmsg_id", _place(draw, text)) :]
 
 
-DAMAGES = [put_junk, cut, leave_unwritten, convert, shuffle, repeat_tail]
+def type_above(draw: Draw, text: bytes) -> bytes:
+    return draw.draw(st.sampled_from([b"typed\n", b"# A log\r\n", b"\xef\xbb\xbftyped\n", b"---\n", b"\0typed\n"])) + text
+
+
+DAMAGES = [put_junk, cut, leave_unwritten, convert, shuffle, repeat_tail, type_above]
 
 
 class Damaged:
