@@ -76,7 +76,8 @@ def repeat_tail(draw: Draw, text: bytes) -> bytes:
 
 
 def type_above(draw: Draw, text: bytes) -> bytes:
-    return draw.draw(st.sampled_from([b"typed\n", b"# A log\r\n", b"\xef\xbb\xbftyped\n", b"---\n", b"\0typed\n"])) + text
+    above = [b"typed\n", b"# A log\r\n", b"\xef\xbb\xbftyped\n", b"---\n", b"\0typed\n"]
+    return draw.draw(st.sampled_from(above)) + text
 
 
 DAMAGES = [put_junk, cut, leave_unwritten, convert, shuffle, repeat_tail, type_above]
