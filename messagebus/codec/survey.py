@@ -87,32 +87,27 @@ def survey(chunks: Iterable[bytes]) -> Iterator[Piece]:
 
 def _units(chunks: Iterable[bytes]) -> Iterator[_Unit]:
     """Each record start with what follows it; the first has none."""
-    held, fresh = b"\n\n", b""
-    split_next = _split_top
+    mark, held, fresh = b"", b"\n\n", b""
     for chunk in chunks:
         fresh += chunk
         if len(fresh) >= len(held):  # a long record is not looked over again at each chunk
-            *settled, last = split_next(held + fresh)
+            *settled, (mark, held) = _split(mark, held + fresh)
             yield from settled
-            held, fresh = b"".join(last), b""
-            split_next = _split if last[0] else _split_top
-    yield from split_next(held + fresh)
+            fresh = b""
+    yield from _split(mark, held + fresh)
 
 
-def _split(data: bytes) -> list[_Unit]:
-    (_, *texts), marks = split(data)
-    return list(zip(marks, texts, strict=True))
-
-
-def _split_top(data: bytes) -> list[_Unit]:
-    """The same from the top of the file on, where the first unit is the text above the first record."""
+def _split(mark: bytes, data: bytes) -> list[_Unit]:
+    """What follows a record start, or where there is no ``mark``, the top of the file."""
+    if mark:
+        texts, marks = split(data)
+        return list(zip((mark, *marks), texts, strict=True))
     first = first_start(data)
     if first < 0:
         return [(b"", data)]
-    (_, text), *records = _split(b"\n\n" + data[first:])
     above = first - 2 if data.endswith(b"\n\n", 0, first) else first - 1
-    mark = data[above : first + data[first:].index(b":") + 1]
-    return [(b"", data[:above]), (mark, text), *records]
+    end = data.index(b":", first) + 1
+    return [(b"", data[:above]), *_split(data[above:end], data[end:])]
 
 
 class Record(NamedTuple):

@@ -95,6 +95,17 @@ def test_what_a_crash_left_below_the_first_record_is_healed(tmp_path: Path) -> N
         assert [message.intact for message in MessageBus(path).read_messages()] == [True, True]
 
 
+def test_check_finds_damage_in_it(top: bytes, tmp_path: Path) -> None:
+    """Though it is the only record."""
+    path = tmp_path / "BUS.md"
+    path.write_bytes(top + FIRST.replace(b"project_id: p\n", b"content_length: 99\n"))
+    found = [(finding.code, finding.msg_id) for finding in check_bus(path) if finding.is_damage]
+    assert ("BUS002", GO.format(1)) in found
+    mend_bus(path)
+    assert MessageBus(path).get_message(GO.format(1))
+    assert [finding for finding in check_bus(path) if finding.is_damage] == []
+
+
 def test_check_finds_the_text_and_mending_keeps_the_id(tmp_path: Path) -> None:
     path = tmp_path / "BUS.md"
     path.write_bytes(TITLE + FIRST + b"\n" + ours(1, "whole"))
