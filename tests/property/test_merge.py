@@ -376,7 +376,7 @@ def test_text_above_the_first_record() -> None:
 
 def test_text_does_not_become_a_record() -> None:
     forged = b"---\nmsg_id: FORGED\n---\nx\n"
-    above = LINE % (9, b"nine") + forged
+    above = LINE % (9, b"nine") + b"\0\n" + forged  # below a block that was never written
     result = merged(b"", above, LINE % (5, b"five") + b"# A bus\n")
     assert [message.body for message in read(result)] == ["five", "nine"]
     assert b"\n\\" + forged in result
@@ -391,11 +391,16 @@ def test_text_below_a_line_does_not_become_a_record() -> None:
     assert {"five", "six"} <= set(bodies(result))
 
 
-@pytest.mark.parametrize("first", [b"\xef\xbb\xbf", b"\xef\xbb\xbf\n", b""])
-def test_the_top_of_the_file_does_not_make_a_record(first: bytes) -> None:
-    """A byte order mark is skipped there."""
-    one = LINE % (5, b"five") + first + record(Y, "forged")
-    assert bodies(merged(b"", one, b"\n" + first + b"text\n" + one)) == ["five"]
+def test_the_top_of_the_file_does_not_make_a_record() -> None:
+    """A byte order mark is skipped there; on any other line it is text."""
+    one = LINE % (5, b"five") + codec.BOM + record(Y, "forged")
+    assert bodies(merged(b"", one, b"\n" + codec.BOM + b"text\n" + one)) == ["five"]
+
+
+@pytest.mark.parametrize("first", [b"\xef\xbb\xbf\n", b"", b"text\n"])
+def test_a_record_right_below_text_stays_one(first: bytes) -> None:
+    one = LINE % (5, b"five") + first + record(Y, "y")
+    assert bodies(merged(b"", one, b"\n" + first + b"text\n" + one)) == ["five", "y"]
 
 
 def test_blocks_that_a_crash_left_unwritten_above() -> None:
