@@ -284,7 +284,7 @@ def test_a_file_that_is_mounted_alone(path: Path, tmp_path: Path) -> None:
     command = ["unshare", "-m", "bash", "-c", IN_A_MOUNT, "-", path, inside]
     result = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | program)
     assert result.returncode == 6
-    assert f"{inside} is mounted as a single file" in result.stderr
+    assert f"{inside} is mounted by itself" in result.stderr
     assert "mount its directory" in result.stderr
     assert path.read_bytes() == before
     assert [file.name for file in inside.parent.iterdir()] == [inside.name]

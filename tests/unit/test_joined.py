@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import threading
@@ -13,7 +14,6 @@ import pytest
 from messagebus import Draft, MessageBus, check_bus, mend_bus
 from messagebus.codec.joined import joined_in
 from messagebus.codec.survey import survey
-from messagebus.files import lock
 
 START = datetime(2026, 11, 21, 3, 14, 15, tzinfo=UTC)
 
@@ -142,7 +142,7 @@ def go_writer(path: Path, pid: int, count: int, seed: int) -> None:
         record = go(chance.randrange(2000) + 10 * number, f"{pid} {number}", pid, number)
         fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            assert lock.acquire(fd, 60)
+            fcntl.flock(fd, fcntl.LOCK_EX)
             os.write(fd, ("\n" if os.fstat(fd).st_size else "").encode() + record.encode())
         finally:
             os.close(fd)
