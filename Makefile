@@ -39,7 +39,7 @@ lint: $(READY)  ## Style, types and import rules; those of the page where npm is
 	@echo "==> Import rules"
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	@echo "==> The page: tsc and biome"
-	@sh tests/page/lint.sh $(VENV)/page
+	@sh tests/web/lint.sh $(VENV)/page
 
 soak: $(READY)  ## The long tests: more writers, more messages, more crashes
 	@$(BIN)/python -m pytest -q -m soak --timeout 3600 -n 2 --dist worksteal --durations 20
@@ -56,10 +56,10 @@ bench-smoke: $(READY)  ## The same benchmarks with small numbers, to see that th
 	@$(BIN)/python -m benchmarks --smoke
 
 screenshots: $(READY)  ## Make the pictures in docs/images anew (needs chromium)
-	@$(BIN)/python docs/screenshots.py
+	@$(BIN)/python tools/screenshots.py
 
 docs: $(READY)  ## Write docs/cli.md anew from the program's own help
-	@$(BIN)/python docs/generate_cli.py
+	@$(BIN)/python tools/generate_cli.py
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -17,8 +17,8 @@ import time
 import traceback
 from pathlib import Path
 
-from benchmarks import append, check, commands, follow, memory, page, read, server
-from benchmarks.bench import Bench, Benchmark
+from benchmarks import alternatives, append, check, commands, follow, memory, page, read, server
+from benchmarks.context import Bench, Benchmark
 from benchmarks.table import Row, as_markdown, as_text
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -26,6 +26,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "append-4": append.four_writers,
     "append-8": append.eight_writers,
     "append-batch": append.batches,
+    "append-alternatives": alternatives.appends,
+    "append-alternatives": alternatives.appends,
     "fsync-1": append.one_writer_fsync,
     "fsync-8": append.eight_writers_fsync,
     "read-full": read.full,

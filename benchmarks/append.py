@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from benchmarks import peers
-from benchmarks.bench import Bench
-from benchmarks.crew import crew
+from benchmarks import baselines
+from benchmarks.context import Bench
 from benchmarks.measure import Rounds, interleave, percentile, rate, ratios, spread
 from benchmarks.table import Row
+from benchmarks.writers import crew
 from messagebus import MessageBus
 
 _BATCH = 500
@@ -20,7 +20,7 @@ _BATCH = 500
 def _sides(bench: Bench, *names: str) -> Iterator[dict[str, Callable[[], float]]]:
     """A measurement of each side's rate, its file open all the while."""
     with bench.directory() as directory, ExitStack() as stack:
-        appends = {name: stack.enter_context(peers.OPENERS[name](directory / name)) for name in names}
+        appends = {name: stack.enter_context(baselines.OPENERS[name](directory / name)) for name in names}
         yield {name: partial(rate, append, bench.seconds) for name, append in appends.items()}
 
 
@@ -76,7 +76,7 @@ def eight_writers(bench: Bench) -> list[Row]:
 
 def batches(bench: Bench) -> list[Row]:
     with _sides(bench, "sqlite") as sides, bench.directory() as directory, MessageBus(directory / "bus") as bus:
-        drafts = [peers.draft() for _ in range(_BATCH)]  # SQLite's row is made beforehand as well
+        drafts = [baselines.draft() for _ in range(_BATCH)]  # SQLite's row is made beforehand as well
         append = partial(rate, lambda: bus.append_messages(drafts), bench.seconds / 2)
         rounds = interleave(bench.rounds, {"bus": lambda: _BATCH * append(), **sides})
     ratio = ratios(rounds["bus"], rounds["sqlite"])

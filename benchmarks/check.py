@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from benchmarks.bench import Bench, BenchmarkError, Log
+from benchmarks.context import Bench, BenchmarkError, Log
 from benchmarks.measure import interleave, ratios, spread
 from benchmarks.table import Row
 from messagebus import MessageBus, check_bus

@@ -12,10 +12,10 @@ from pathlib import Path
 from statistics import median
 from threading import Timer
 
-from benchmarks.bench import Bench, BenchmarkError
+from benchmarks.baselines import BODY
+from benchmarks.cli import ROOT, command, environment, shim
+from benchmarks.context import Bench, BenchmarkError
 from benchmarks.measure import Spread, duration, interleave, percentile, ratios, spread
-from benchmarks.peers import BODY
-from benchmarks.program import ROOT, command, environment, shim
 from benchmarks.table import Row
 
 _PATIENCE = 60.0  # seconds until a program counts as stuck

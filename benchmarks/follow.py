@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.bench import Bench, BenchmarkError
+from benchmarks.baselines import draft
+from benchmarks.cli import environment
+from benchmarks.context import Bench, BenchmarkError
 from benchmarks.measure import percentile
-from benchmarks.peers import draft
-from benchmarks.program import environment
 from benchmarks.table import Row
 from messagebus import MessageBus
 

@@ -13,9 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.bench import Bench, BenchmarkError
+from benchmarks.cli import environment
+from benchmarks.context import Bench, BenchmarkError
 from benchmarks.measure import spread
-from benchmarks.program import environment
 from benchmarks.table import Row
 from messagebus import MessageBus
 

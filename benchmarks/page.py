@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.bench import Bench, BenchmarkError
+from benchmarks.baselines import draft
+from benchmarks.cli import command
+from benchmarks.context import Bench, BenchmarkError
 from benchmarks.measure import percentile
-from benchmarks.peers import draft
-from benchmarks.program import command
 from benchmarks.server import running
 from benchmarks.table import Row
 from messagebus import MessageBus

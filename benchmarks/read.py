@@ -8,9 +8,9 @@ from contextlib import closing
 from functools import partial
 from statistics import median
 
-from benchmarks.bench import Bench, BenchmarkError, Log
+from benchmarks.baselines import connect, fill
+from benchmarks.context import Bench, BenchmarkError, Log
 from benchmarks.measure import duration, interleave, ratios, spread
-from benchmarks.peers import connect, fill
 from benchmarks.table import Row
 from messagebus import MessageBus
 

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from benchmarks.audience import Audience, tick
-from benchmarks.bench import Bench, BenchmarkError
+from benchmarks.cli import command, environment
+from benchmarks.context import Bench, BenchmarkError
+from benchmarks.listeners import Audience, tick
 from benchmarks.measure import duration, interleave, percentile, ratios, spread
-from benchmarks.program import command, environment
 from benchmarks.table import Row
 
 _RATE = 100  # posts a second
@@ -70,7 +70,7 @@ def _ours(root: Path) -> list[str]:
 
 
 def _bare() -> list[str]:
-    return [sys.executable, "-m", "benchmarks.bare"]
+    return [sys.executable, "-m", "benchmarks.baseline_server"]
 
 
 def _messages(project: str) -> str:

@@ -6,16 +6,19 @@
     fact = bus.append_message(Draft("FACT", "demo", "The build is green."))
     for message in bus.follow(fact.msg_id): ...
 
-The rooms of the house, from the ground up (SPEC.md is the format, in prose):
+Layers, bottom up (SPEC.md is the format, in prose):
 
-    errors      the BusError tree                  message    Draft, Message, JSON
-    rules       what a draft must keep to          msgid      ids and their order
-    header      the YAML subset                    codec/     bytes <-> messages
-    backend     what a store must do               memory     the reference store
-    files/      the default store                  discovery  names and places of bus files
-    follow      following a log                    bus        MessageBus, what people import
-    check       what is damaged in a log           mend       and mending it (findings: the codes)
-    merge/      two versions of a file made one
+    errors      the BusError tree
+    message     Draft, Message, and their JSON
+    validation  what a draft must keep to
+    msgid       ids and their order
+    discovery   names and locations of bus files
+    codec/      bytes <-> messages: the file format
+    merge/      two versions of a log made one
+    backends/   where messages are stored: files, memory
+    follow      following a log
+    bus         MessageBus, what callers import
+    repair/     what is damaged in a log, and repairing it
 
 Names are imported when first used: a reader does not pay for the writer's imports.
 """
@@ -28,8 +31,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"  # of the distribution, run-agent; pyproject.toml takes it from here
 
 if TYPE_CHECKING:
+    from messagebus.backends.memory import MemoryBackend
     from messagebus.bus import MessageBus
-    from messagebus.check import check_bus
     from messagebus.discovery import discover_bus
     from messagebus.errors import (
         BusError,
@@ -42,19 +45,19 @@ if TYPE_CHECKING:
         LockTimeoutError,
         SinceIDNotFoundError,
     )
-    from messagebus.findings import Finding
-    from messagebus.memory import MemoryBackend
-    from messagebus.mend import Mended, mend_bus
     from messagebus.merge import merge_logs
     from messagebus.message import RUN_CRASH, RUN_START, RUN_STOP, Draft, Link, Message, Parent
+    from messagebus.repair.check import check_bus
+    from messagebus.repair.findings import Finding
+    from messagebus.repair.repair import Mended, mend_bus
 
 _HOMES = {
     "MessageBus": "bus",
     "discover_bus": "discovery",
-    "MemoryBackend": "memory",
-    "check_bus": "check",
-    "Finding": "findings",
-    **dict.fromkeys(("Mended", "mend_bus"), "mend"),
+    "MemoryBackend": "backends.memory",
+    "check_bus": "repair.check",
+    "Finding": "repair.findings",
+    **dict.fromkeys(("Mended", "mend_bus"), "repair.repair"),
     "merge_logs": "merge",
     **dict.fromkeys(("Draft", "Link", "Message", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP"), "message"),
     **dict.fromkeys(

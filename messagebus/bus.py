@@ -13,11 +13,11 @@ from dataclasses import replace
 from itertools import islice
 from types import TracebackType
 
-from messagebus.backend import Backend, Watch
+from messagebus.backends.base import Backend, Watch
 from messagebus.errors import GapWarning, InvalidBusPathError
 from messagebus.follow import Place
 from messagebus.message import IDEMPOTENCY_KEY, MAX_BODY_BYTES, Draft, Message
-from messagebus.rules import check_draft, check_key
+from messagebus.validation import check_draft, check_key
 
 
 class MessageBus:
@@ -70,7 +70,7 @@ class MessageBus:
         self._backend: Backend
         self._opened_by: object = path
         if isinstance(path, str | os.PathLike):
-            from messagebus.files import FileBackend, Policy  # another store does not need them
+            from messagebus.backends.file import FileBackend, Policy  # another store does not need them
 
             policy = Policy(lock_timeout, max_retries, retry_backoff, fsync, auto_rotate_bytes)
             self._opened_by = _absolute(os.fspath(path))

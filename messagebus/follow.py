@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Generator
 from contextlib import closing, suppress
 from itertools import islice
 
-from messagebus.backend import Backend
+from messagebus.backends.base import Backend
 from messagebus.errors import GapWarning, SinceIDNotFoundError
 from messagebus.message import Message
 from messagebus.msgid import order

@@ -11,7 +11,7 @@ def main() -> int:
     """Run the program. Importing it is half of a short command, and may be interrupted as well."""
     code = _run()
     if code == INTERRUPTED:
-        from run_agent import streams
+        from run_agent.cli import streams
 
         streams.drop_output()  # or a reader that takes nothing would keep us
     return code
@@ -19,13 +19,13 @@ def main() -> int:
 
 def _run() -> int:
     try:
-        from run_agent import interpreter, streams
+        from run_agent.cli import interpreter, streams
 
         interpreter.make_uniform()
         streams.take_over()
-        from run_agent import cli
+        from run_agent.cli.main import main as run
 
-        return cli.main()
+        return run()
     except KeyboardInterrupt:
         return INTERRUPTED
 

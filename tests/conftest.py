@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from patched import Patched
 from patience import SECONDS
 
-from messagebus.files import append
+from messagebus.backends.file import append
 
 # Not how fast a machine is: that is for benchmarks.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -20,6 +20,16 @@ body from what a person wrote below it.
 
 **Reading** is a ``Decoder``: feed it bytes, take messages; what may still grow stays inside
 until more bytes, or the word that there will be none, settle it.
+
+    framing   where a record starts, where its header ends, what a body may not look like
+    header    the header: a subset of YAML, written and read
+    fields    a parsed header to a message
+    encode    messages to bytes
+    decode    bytes to messages
+    one_line  one-line messages, as people type them
+    tail      the end of a file, and what a crash left there
+    scan      a file taken apart: every byte is in one span
+    edit      a record changed in a few lines of its header
 """
 
 from __future__ import annotations
@@ -31,14 +41,14 @@ if TYPE_CHECKING:
     from messagebus.codec.decode import Decoder
     from messagebus.codec.encode import encode, encode_rest, encode_stamped
     from messagebus.codec.framing import BOM, MAX_HEADER
-    from messagebus.codec.heal import Seam, find_seam, last_of_ours
+    from messagebus.codec.tail import Seam, find_seam, last_of_ours
 
 # Imported when first used: who reads does not need what writes.
 _HOMES = {
     "Decoder": "decode",
     **dict.fromkeys(("encode", "encode_rest", "encode_stamped"), "encode"),
     **dict.fromkeys(("BOM", "MAX_HEADER"), "framing"),
-    **dict.fromkeys(("Seam", "find_seam", "last_of_ours"), "heal"),
+    **dict.fromkeys(("Seam", "find_seam", "last_of_ours"), "tail"),
 }
 
 __all__ = [

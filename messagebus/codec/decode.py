@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 from functools import lru_cache
 
-from messagebus import header
+from messagebus.codec import header
 from messagebus.codec.fields import from_fields
 from messagebus.codec.framing import (
     BOM,
@@ -26,8 +26,8 @@ from messagebus.codec.framing import (
     split,
     unescape,
 )
-from messagebus.codec.oneline import Found, one_liners, preamble_id
-from messagebus.header import HeaderError
+from messagebus.codec.header import HeaderError
+from messagebus.codec.one_line import Found, one_liners, preamble_id
 from messagebus.message import SCOPE, Message, new_message
 
 _SCOPE = frozenset(SCOPE)

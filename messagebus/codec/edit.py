@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from itertools import takewhile
 
-from messagebus import header
+from messagebus.codec import header
 from messagebus.codec.framing import MAX_HEADER, OTHER_FIELDS, header_end
 
 _START = b"---\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import lru_cache
 
-from messagebus import header
+from messagebus.codec import header
 from messagebus.codec.framing import MAX_HEADER, OTHER_FIELDS, escape
 from messagebus.errors import InvalidMessageError
 from messagebus.message import SCOPE, Draft, Message, as_parents, format_time

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from messagebus import msgid
-from messagebus.header import Fields, HeaderError
+from messagebus.codec.header import Fields, HeaderError
 from messagebus.message import SCOPE, Link, Message, Parent, parse_time
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -10,8 +10,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from messagebus.codec.framing import BOM
-from messagebus.codec.oneline import Found, one_liners
-from messagebus.merge.weave import union
+from messagebus.codec.one_line import Found, one_liners
+from messagebus.merge.order import union
 
 _LOOKS_LIKE_A_RECORD = re.compile(rb"^(?=---\r*\nmsg_id:)", re.MULTILINE)
 _BLANK_LINES = re.compile(rb"\n[\r\n]*\n")

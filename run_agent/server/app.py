@@ -15,18 +15,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from messagebus import BusError
-from run_agent.server import asked, openapi, problems
-from run_agent.server.access import LOOPBACK_NAMES, Access, check_options
-from run_agent.server.activity import Activity
+from run_agent.server import errors, openapi, params
+from run_agent.server.buses import Tree
 from run_agent.server.conductor import Conductor
-from run_agent.server.feed import Feeds
-from run_agent.server.journal import Journal
-from run_agent.server.messages import Messages
-from run_agent.server.page import page
-from run_agent.server.problems import Problem
-from run_agent.server.session import Sessions
-from run_agent.server.stream import Pace, Stream
-from run_agent.server.tree import Tree
+from run_agent.server.endpoints import Messages
+from run_agent.server.errors import Problem
+from run_agent.server.live.feed import Feeds
+from run_agent.server.live.stream import Pace, Stream
+from run_agent.server.login import Sessions
+from run_agent.server.middleware.access import LOOPBACK_NAMES, Access, check_options
+from run_agent.server.middleware.request_log import Journal
+from run_agent.server.queries.activity import Activity
+from run_agent.server.static_files import page
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
 _FORESEEN = (Problem, BusError, OSError)
@@ -71,8 +71,8 @@ def create_app(
     pace = Pace(heartbeat, send_timeout)
 
     async def stream(request: Request) -> Response:
-        at = asked.address_of(request)
-        return Stream(at, tree.bus(at), feeds, asked.place(request), pace)
+        at = params.address_of(request)
+        return Stream(at, tree.bus(at), feeds, params.place(request), pace)
 
     routes = [
         Route("/", page),
@@ -146,7 +146,7 @@ async def _openapi(request: Request) -> Response:
 
 
 async def _answer(_request: Request, error: Exception) -> Response:
-    problem = problems.of(error)
+    problem = errors.of(error)
     if problem is None:
         raise error
     return problem.answer()

@@ -9,11 +9,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from run_agent.server import asked
-from run_agent.server.activity import Activity
-from run_agent.server.problems import Problem
-from run_agent.server.tree import address
-from run_agent.server.wire import as_json, json_response
+from run_agent.server import params
+from run_agent.server.buses import address
+from run_agent.server.errors import Problem
+from run_agent.server.queries.activity import Activity
+from run_agent.server.serialization import as_json, json_response
 
 _Bus = dict[str, Any]
 
@@ -26,7 +26,7 @@ class Conductor:
 
     async def projects(self, request: Request) -> Response:
         """All projects."""
-        asked.parameters(request, ())
+        params.parameters(request, ())
         of: dict[str, list[_Bus]] = {}
         for bus in await self._buses():
             of.setdefault(bus["project_id"], []).append(bus)
@@ -35,12 +35,12 @@ class Conductor:
 
     async def project(self, request: Request) -> Response:
         """One project."""
-        asked.parameters(request, ())
+        params.parameters(request, ())
         return json_response(as_json(_project(*await self._of_project(request))))
 
     async def tasks(self, request: Request) -> Response:
         """A page of the tasks of a project."""
-        limit, offset = asked.window(request)
+        limit, offset = params.window(request)
         _, buses = await self._of_project(request)
         tasks = _newest_first(_task(bus) for bus in buses if "task_id" in bus)
         items = tasks[offset : offset + limit]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from run_agent.server.asked import GROUPS, LARGEST_COUNT, MOST_PARTS, MOST_TASKS
-from run_agent.server.problems import CODES
+from run_agent.server.errors import CODES
+from run_agent.server.params import GROUPS, LARGEST_COUNT, MOST_PARTS, MOST_TASKS
 from run_agent.server.schemas import COUNT, ID, SCHEMAS, TEXT, TIME, Schema, ref
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from run_agent.server.activity import MOST_UNREAD
-from run_agent.server.asked import GROUPS, LARGEST_COUNT, MOST_MESSAGES, MOST_PLACES
-from run_agent.server.problems import CODES
-from run_agent.server.tree import ID as ID_PATTERN
+from run_agent.server.buses import ID as ID_PATTERN
+from run_agent.server.errors import CODES
+from run_agent.server.params import GROUPS, LARGEST_COUNT, MOST_MESSAGES, MOST_PLACES
+from run_agent.server.queries.activity import MOST_UNREAD
 
 Schema = dict[str, Any]
 

@@ -33,8 +33,8 @@ ON_TERMINAL = (
 
 # Becomes another user once all is imported, for that user may not be able to read our files.
 AS_USER = """
-import importlib, json, os, pkgutil, pwd, sys, messagebus, run_agent.commands
-for package in (messagebus, run_agent.commands):
+import importlib, json, os, pkgutil, pwd, sys, messagebus, run_agent.cli.commands
+for package in (messagebus, run_agent.cli.commands):
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
 from run_agent.cli import main

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from messagebus import mend
-from messagebus.files import segments
-from run_agent.commands import bus_check
+from messagebus.backends.file import segments
+from messagebus.repair import repair
+from run_agent.cli.commands import bus_check
 
 Run = Callable[..., Any]
 GO = (
@@ -218,7 +218,7 @@ def test_names_that_are_hostile(run: Run, fill: Run, place: Path, name: str) -> 
 
 def test_somebody_holds_the_lock(check: Run, torn: str, held_lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A finding all the same; to mend takes the lock, and after its time the exit code is 5."""
-    monkeypatch.setattr("messagebus.files.lock._wait", lambda *_: False)
+    monkeypatch.setattr("messagebus.backends.file.lock._wait", lambda *_: False)
     before = held_lock.read_bytes()
     assert check().lines[0].startswith("BUS002 ")
     result = check("--fix")
@@ -237,7 +237,7 @@ def test_without_permission(check: Run, torn: str, path: Path, monkeypatch: pyte
             raise OSError(30, "Read-only file system", file)
         return os.open(file, flags, *more, **named)
 
-    for module in (mend, segments):
+    for module in (repair, segments):
         monkeypatch.setattr(module, "os", patched(os, open=refusing))
     assert check().code == 1
     result = check("--fix")

@@ -13,8 +13,8 @@ import pytest
 from click.shell_completion import ShellComplete
 from patience import SECONDS
 
-from run_agent import cli
-from run_agent.options import TYPES
+from run_agent.cli import main
+from run_agent.cli.options import TYPES
 
 Run = Callable[..., Any]
 SHELLS = ["bash", "zsh", "fish"]
@@ -107,7 +107,7 @@ def test_projects_and_tasks(
 
 def candidates(*words: str) -> list[str]:
     """What is offered for the last of these words."""
-    completer = ShellComplete(cli.run_agent, {}, "run-agent", "_RUN_AGENT_COMPLETE")
+    completer = ShellComplete(main.run_agent, {}, "run-agent", "_RUN_AGENT_COMPLETE")
     return [item.value for item in completer.get_completions(list(words[:-1]), words[-1])]
 
 

@@ -9,8 +9,8 @@ import click
 import pytest
 
 from messagebus import BusNotFoundError, InvalidBusPathError
-from run_agent import context
-from run_agent.context import Flags
+from run_agent.cli import context
+from run_agent.cli.context import Flags
 
 BAD_IDS = ["", "  ", ".", "..", "a..b", "a/b", "/", "a\\b", "a\nb", "a\x1bb", "a\x7fb", "a\x85b"]
 

@@ -16,8 +16,8 @@ import pytest
 from patience import SECONDS
 
 from messagebus import MessageBus
-from messagebus.files import append, segments
-from run_agent import cli
+from messagebus.backends.file import append, segments
+from run_agent.cli import main
 
 Run = Callable[..., Any]
 LONG = "x" * 300
@@ -281,7 +281,7 @@ def test_no_permission(
 # --- help, version, imports --------------------------------------------------------------------
 
 
-def commands(group: click.Group = cli.run_agent, *words: str) -> Iterator[tuple[str, click.Command]]:
+def commands(group: click.Group = main.run_agent, *words: str) -> Iterator[tuple[str, click.Command]]:
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -371,7 +371,7 @@ def test_130_before_it_has_begun(place: Path, shell: Run) -> None:
 
 def every_help() -> Iterator[list[str]]:
     yield []
-    for name, verb in cli.VERBS.items():
+    for name, verb in main.VERBS.items():
         yield [name]
         if isinstance(verb, tuple):
             yield from ([name, below] for below in verb[1])

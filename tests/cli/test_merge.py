@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from messagebus import Message, merge_logs
-from run_agent.commands import bus_merge
+from run_agent.cli.commands import bus_merge
 
 Run = Callable[..., Any]
 

@@ -17,7 +17,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import Draft, Link, Message, MessageBus, Parent
-from run_agent import json_lines
+from run_agent.cli import json_lines
 
 Run = Callable[..., Any]
 PROGRAM = Path(sys.executable).with_name("run-agent")

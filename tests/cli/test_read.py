@@ -15,8 +15,8 @@ import pytest
 from patience import SECONDS
 
 from messagebus import Draft, Message, MessageBus
-from messagebus.files import watch
-from run_agent.commands import bus_read
+from messagebus.backends.file import watch
+from run_agent.cli.commands import bus_read
 
 Run = Callable[..., Any]
 STAMP = "[2026-11-21 03:14:15]"

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from messagebus import MemoryBackend, MessageBus, memory
-from messagebus.files import append
+from messagebus import MemoryBackend, MessageBus
+from messagebus.backends import memory
+from messagebus.backends.file import append
 
 STORES = {
     "memory": lambda _path: MessageBus(MemoryBackend(), poll_interval=0.05),

@@ -10,7 +10,7 @@ import click
 import pytest
 from manual import HOME, PAGES, name_of, prose
 
-from run_agent import cli
+from run_agent.cli import main
 
 ADVISING = [
     *PAGES,
@@ -44,14 +44,14 @@ def commands(group: click.Group, *names: str) -> Iterator[tuple[tuple[str, ...],
             yield from commands(command, *names, name)
 
 
-COMMANDS = dict(commands(cli.run_agent, "run-agent"))
+COMMANDS = dict(commands(main.run_agent, "run-agent"))
 
 
 @pytest.mark.parametrize(("page", "span"), [(page, span) for page, span in SPANS if span.startswith("run-agent ")])
 def test_a_command_in_the_prose_has_verbs_and_options_that_there_are(page: str, span: str) -> None:
     words = span.split()
     verb = next((tuple(words[:length]) for length in (3, 2) if tuple(words[:length]) in COMMANDS), ("run-agent",))
-    command = COMMANDS.get(verb, cli.run_agent)
+    command = COMMANDS.get(verb, main.run_agent)
     known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     assert verb != ("run-agent",) or words[1].startswith("-"), f"{page}: {span}"
     assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, f"{page}: {span}"

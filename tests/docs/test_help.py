@@ -13,7 +13,7 @@ import click
 import pytest
 from manual import HOME, blocks
 
-from run_agent import cli
+from run_agent.cli import main
 
 Execute = Callable[..., CompletedProcess[str]]
 TASK = Path("runs/demo/t1")
@@ -33,7 +33,7 @@ def verbs(group: click.Group, *names: str) -> Iterator[tuple[str, click.Command]
             yield " ".join((*names, name)), command
 
 
-VERBS = dict(verbs(cli.run_agent))
+VERBS = dict(verbs(main.run_agent))
 
 
 def examples(verb: str) -> list[str]:
@@ -82,7 +82,7 @@ def test_the_examples_of_a_verb_work(verb: str, prepared: Path, here: Path, exec
 @pytest.mark.parametrize("verb", VERBS)
 def test_an_example_that_never_ends_takes_options_that_there_are(verb: str) -> None:
     """It is not run."""
-    parent = click.Context(cli.run_agent, **cli.run_agent.context_settings)
+    parent = click.Context(main.run_agent, **main.run_agent.context_settings)
     for example in filter(FOREVER.search, examples(verb)):
         _, found, options = example.partition(f"run-agent {verb}")
         if found:

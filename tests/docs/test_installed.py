@@ -59,7 +59,7 @@ def test_it_comes_with_its_manual(installed: Path, tmp_path: Path) -> None:
     manual = Path(run(installed / "run-agent", "--docs", cwd=tmp_path))
     assert installed.parent in manual.parents
     shipped = {path.relative_to(manual).as_posix() for path in manual.rglob("*") if path.is_file()}
-    assert {"README.md", "SPEC.md", "docs/cli.md", "docs/library.md", "docs/images/page.png"} <= shipped
+    assert {"README.md", "SPEC.md", "docs/cli.md", "docs/python-api.md", "docs/images/page.png"} <= shipped
     assert {f"examples/{path.name}" for path in (HOME / "examples").iterdir() if path.is_file()} <= shipped
     assert not any(name.startswith("tests/") or name.endswith("_cli.py") for name in shipped)
 

@@ -15,8 +15,8 @@ import click
 import pytest
 from manual import HOME, PAGES, blocks, name_of, prose
 
-from messagebus.findings import CODES
-from run_agent import cli, context
+from messagebus.repair.findings import CODES
+from run_agent.cli import context, main
 
 Execute = Callable[..., CompletedProcess[str]]
 SPEC = (HOME / "SPEC.md").read_text()
@@ -42,7 +42,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_reference_is_generated(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = importlib.util.spec_from_file_location("generate_cli", HOME / "docs/generate_cli.py")
+    spec = importlib.util.spec_from_file_location("generate_cli", HOME / "tools/generate_cli.py")
     assert spec
     assert spec.loader
     generator = importlib.util.module_from_spec(spec)
@@ -52,7 +52,7 @@ def test_the_reference_is_generated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_generator_checks(execute: Execute, here: Path) -> None:
-    shutil.copy(HOME / "docs/generate_cli.py", here)
+    shutil.copy(HOME / "tools/generate_cli.py", here)
     assert "make docs" in execute(sys.executable, "generate_cli.py", "--check", code=1).stderr
     assert not (here / "cli.md").exists()
     execute(sys.executable, "generate_cli.py", COLUMNS="30")
@@ -71,7 +71,7 @@ def commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command
             yield from commands(command, f"{name} {verb}")
 
 
-@pytest.mark.parametrize(("name", "command"), list(commands(cli.run_agent, "run-agent")))
+@pytest.mark.parametrize(("name", "command"), list(commands(main.run_agent, "run-agent")))
 def test_every_command_is_documented(name: str, command: click.Command) -> None:
     _, found, text = CLI.read_text().partition(f"\n### {name}\n")
     assert found, f"{name} is not in docs/cli.md: run make docs"
@@ -83,7 +83,7 @@ def test_every_command_is_documented(name: str, command: click.Command) -> None:
 
 def test_every_exit_code_is_documented() -> None:
     table = {int(code) for code in re.findall(r"^\| (\d+) \|", CLI.read_text(), re.MULTILINE)}
-    assert table == {0, 1, 2, 7, 70, 130} | {code for _, code in cli.EXIT_CODES}
+    assert table == {0, 1, 2, 7, 70, 130} | {code for _, code in main.EXIT_CODES}
 
 
 def test_every_variable_is_documented() -> None:

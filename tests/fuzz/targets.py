@@ -18,12 +18,12 @@ from unittest import mock
 
 import yaml
 
-from messagebus import Draft, InvalidMessageError, MemoryBackend, Message, MessageBus, SinceIDNotFoundError, header
-from messagebus.codec import Decoder, decode
+from messagebus import Draft, InvalidMessageError, MemoryBackend, Message, MessageBus, SinceIDNotFoundError
+from messagebus.backends.file import append, idempotency, preamble, read, search, tail
+from messagebus.codec import Decoder, decode, header
 from messagebus.codec.fields import from_fields
-from messagebus.files import append, keys, preamble, read, seam, search
-from messagebus.header import HeaderError
-from run_agent.commands import bus_post
+from messagebus.codec.header import HeaderError
+from run_agent.cli.commands import bus_post
 
 SIZES: dict[tuple[Any, str], int] = {
     (decode, "_LONG_PREAMBLE"): 24,
@@ -34,8 +34,8 @@ SIZES: dict[tuple[Any, str], int] = {
     (search, "_CHUNK"): 48,
     (search, "WINDOW"): 32,
     (search, "_PROBE"): 16,
-    (keys, "_CHUNK"): 40,
-    (seam, "WINDOW"): 32,
+    (idempotency, "_CHUNK"): 40,
+    (tail, "WINDOW"): 32,
     (append, "WINDOW"): 32,
 }
 START = re.compile(rb"(?:\A(?:\xef\xbb\xbf|[^\0]*\n)??|\n\r*\n)---\r*\nmsg_id:[ \t]*([^\n]*)")

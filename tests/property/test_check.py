@@ -21,10 +21,11 @@ from hostile import DRAFTS, SCRAPS, START
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messagebus import GapWarning, Message, MessageBus, check_bus, mend, mend_bus
+from messagebus import GapWarning, Message, MessageBus, check_bus, mend_bus
+from messagebus.backends.file import segments
 from messagebus.codec import Decoder
-from messagebus.codec.survey import examine, survey
-from messagebus.files import segments
+from messagebus.codec.scan import examine, survey
+from messagebus.repair import repair
 
 OTHERS = [b"\r\n", b"word", b" meta:\n  a: b\n", START + b" custom\n---\n", START + b" custom.1\n---\n", b"\x1b[2J"]
 JUNK = st.lists(st.sampled_from(SCRAPS + OTHERS) | st.binary(max_size=20), max_size=5).map(b"".join)
@@ -127,7 +128,7 @@ def test_what_is_damaged_is_mended_and_nothing_is_lost(
     examples: int, tally: Callable[..., None], monkeypatch: pytest.MonkeyPatch, patched: Any
 ) -> None:
     tried = 0
-    for module in (mend, segments):  # no power is lost here, and flushing takes most of the time
+    for module in (repair, segments):  # no power is lost here, and flushing takes most of the time
         monkeypatch.setattr(module, "os", patched(os, fsync=lambda _fd: None))
 
     @settings(max_examples=examples)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from messagebus import codec, msgid
 from messagebus.codec import Decoder
 from messagebus.message import Draft, Link, Message, Parent, message_from
-from messagebus.rules import check_draft
+from messagebus.validation import check_draft
 
 MS = 1_795_230_855_926  # 2026-11-21
 NOW = datetime(2026, 11, 21, 3, 14, 15, 926535, UTC)

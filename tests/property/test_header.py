@@ -14,8 +14,8 @@ from patience import SECONDS
 from ruamel.yaml import YAML
 
 import messagebus
-from messagebus import header
-from messagebus.header import HeaderError
+from messagebus.codec import header
+from messagebus.codec.header import HeaderError
 
 TRICKY = [
     "yes", "no", "on", "off", "true", "false", "y", "n", "Y", "N", "Yes", "NO", "null", "Null", "NULL", "~", "=",

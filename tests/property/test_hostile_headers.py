@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 import yaml
 
-from messagebus import header
-from messagebus.header import HeaderError
+from messagebus.codec import header
+from messagebus.codec.header import HeaderError
 
 TRIED = "headers that tried to make objects, or more than they hold"
 

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from messagebus import Draft, MessageBus, header
-from messagebus.header import HeaderError
+from messagebus import Draft, MessageBus
+from messagebus.codec import header
+from messagebus.codec.header import HeaderError
 
 MIB = 1024 * 1024
 CPU_SECONDS = 3  # for a megabyte, which takes a tenth of a second; its square would take hours

@@ -22,8 +22,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from messagebus import Draft, IdempotencyConflictError, Message, MessageBus, SinceIDNotFoundError, memory
-from messagebus.files import append, segments
+from messagebus import Draft, IdempotencyConflictError, Message, MessageBus, SinceIDNotFoundError
+from messagebus.backends import memory
+from messagebus.backends.file import append, segments
 
 # --- what is appended ------------------------------------------------------------------------
 

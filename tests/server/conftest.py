@@ -27,7 +27,7 @@ import uvicorn.server
 from patience import SECONDS
 
 from messagebus import Draft, MessageBus
-from run_agent.server import create_app, running
+from run_agent.server import create_app, runner
 
 HOME = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "run_agent"]
@@ -38,10 +38,10 @@ class Serving:
 
     def __init__(self, app: Any) -> None:
         self.app = app
-        self._listener = running.listen("127.0.0.1", 0)
-        self.url = running.address_of(self._listener)
+        self._listener = runner.listen("127.0.0.1", 0)
+        self.url = runner.address_of(self._listener)
         self._is_ready = threading.Event()
-        self._server = running.server_of(app, self._ready)
+        self._server = runner.server_of(app, self._ready)
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],))
         self._thread.start()
         assert self._is_ready.wait(SECONDS)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from messagebus import Draft, MessageBus
-from run_agent.server.activity import MOST_UNREAD
+from run_agent.server.queries.activity import MOST_UNREAD
 
 ACTIVITY = "/api/v1/activity"
 

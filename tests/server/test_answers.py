@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from run_agent.server import messages, stream
-from run_agent.server.journal import JsonLines, TextLines
+from run_agent.server import endpoints
+from run_agent.server.live import stream
+from run_agent.server.middleware.request_log import JsonLines, TextLines
 
 MADE = re.compile(r"[0-9a-f]{32}")
 
@@ -126,7 +127,7 @@ def test_what_nobody_foresaw(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("the secret path /home")
 
-    monkeypatch.setattr(messages, "_select", fail)
+    monkeypatch.setattr(endpoints, "_select", fail)
     answer = client.get("/api/projects/demo/messages", headers={"X-Request-ID": "broken"})
     assert problem(answer)[:2] == (500, "INTERNAL")
     assert "secret" not in answer.text

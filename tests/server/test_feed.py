@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from messagebus import Message, MessageBus, SinceIDNotFoundError
-from messagebus.files import watch
-from run_agent.server import feed, stream
+from messagebus.backends.file import watch
+from run_agent.server.live import feed, stream
 
 PROJECT = "/api/projects/demo/messages/stream"
 

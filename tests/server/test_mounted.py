@@ -24,12 +24,12 @@ POST = "/bus/api/projects/demo/messages"
 OWN_SERVER = """
 import sys, uvicorn
 from starlette.applications import Starlette
-from run_agent.server import create_app, running
+from run_agent.server import create_app, runner
 
 app = Starlette()
 app.mount("/bus", create_app(sys.argv[1]))
-listener = running.listen("127.0.0.1", 0)
-print(running.address_of(listener), flush=True)
+listener = runner.listen("127.0.0.1", 0)
+print(runner.address_of(listener), flush=True)
 uvicorn.Server(uvicorn.Config(app, log_level="error")).run(sockets=[listener])
 """
 

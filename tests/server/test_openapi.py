@@ -21,8 +21,8 @@ from schemathesis.checks import CHECKS, load_all_checks
 from starlette.routing import Route
 
 from messagebus import MessageBus
-from run_agent.server import asked, create_app
-from run_agent.server.problems import CODES
+from run_agent.server import create_app, params
+from run_agent.server.errors import CODES
 
 # Tests are made of the description when this file is read; the root is there from the first post on.
 ROOT = Path(tempfile.gettempdir(), f"openapi-{uuid.uuid4().hex}")
@@ -79,15 +79,15 @@ def test_every_path_is_described() -> None:
 def test_every_field_and_parameter_is_described() -> None:
     """Those that are taken, and no others."""
     schemas = DOCUMENT["components"]["schemas"]
-    assert {*schemas["Post"]["properties"]} == {*asked.POSTED_FIELDS}
-    assert {*schemas["PostAnywhere"]["properties"]} == {*asked.POSTED_FIELDS, "project_id", "task_id"}
+    assert {*schemas["Post"]["properties"]} == {*params.POSTED_FIELDS}
+    assert {*schemas["PostAnywhere"]["properties"]} == {*params.POSTED_FIELDS, "project_id", "task_id"}
     assert schemas["Error"]["properties"]["error"]["properties"]["code"]["enum"] == list(CODES.values())
     parameters = {
         path: {parameter["name"] for parameter in item["get"]["parameters"] if parameter["in"] == "query"}
         for path, item in DOCUMENT["paths"].items()
         if "get" in item
     }
-    assert parameters["/api/v1/messages"] == {*asked.LISTED_BY}
+    assert parameters["/api/v1/messages"] == {*params.LISTED_BY}
     assert parameters["/api/projects/{project_id}/messages"] == {"since", "limit", "first"}
 
 

@@ -17,8 +17,9 @@ import httpx
 import pytest
 
 from messagebus import Link, Message, MessageBus, Parent
-from messagebus.files import append
-from run_agent.server import app, writing
+from messagebus.backends.file import append
+from run_agent.server import app
+from run_agent.server.live import write_queue
 
 ANYWHERE = "/api/v1/messages"
 PROJECT = "/api/projects/demo/messages"
@@ -140,7 +141,7 @@ def test_a_locked_bus(
 ) -> None:
     """Posts wait for it, but not more than so many, and not for ever; other buses and readers do not wait."""
     monkeypatch.setattr(app, "_LOCK_TIMEOUT", 2.0)  # in which more than 8 come, on any machine
-    monkeypatch.setattr(writing, "_MOST_WAITING", 8)
+    monkeypatch.setattr(write_queue, "_MOST_WAITING", 8)
     client = serving().client
 
     def post(number: int) -> tuple[int, str | None]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from messagebus.files import append, lock
+from messagebus.backends.file import append, lock
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EINTR, errno.EMFILE)
 ABOUT_A_PATH = {"open", "lstat", "stat", "listdir", "rename", "link", "replace", "unlink"}  # whose errors name it

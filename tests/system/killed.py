@@ -25,7 +25,7 @@ import worker
 from named import Post, Say
 
 from messagebus import Draft, MessageBus
-from messagebus.files import append, lock
+from messagebus.backends.file import append, lock
 
 KINDS = ("one", "batch", "one", "keyed")  # what a writer appends, in turns
 LONGEST_LIFE = 0.03  # seconds that the older of two writers may have left

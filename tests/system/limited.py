@@ -20,7 +20,7 @@ import aftermath
 import worker
 
 from messagebus import MessageBus
-from messagebus.files import watch
+from messagebus.backends.file import watch
 
 _PR_CAPBSET_DROP = 24
 _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2

@@ -16,7 +16,7 @@ import killed
 from patched import Patched
 
 from messagebus import Draft, MessageBus, check_bus, mend_bus
-from messagebus.files import append
+from messagebus.backends.file import append
 
 CHANGING = {"open", "link", "replace", "rename", "unlink", "fsync", "fchmod", "fchown"}
 SOME = 9  # of the calls that change nothing, one in so many

@@ -21,7 +21,7 @@ import worker
 from patched import Patched
 
 from messagebus import MessageBus
-from messagebus.files import append
+from messagebus.backends.file import append
 
 HOUR = 3600 * 10**9  # nanoseconds
 PACE = 0.0005  # seconds between two posts of the Go kind, so that ours come in between

@@ -27,10 +27,11 @@ from typing import Any
 import pytest
 from patience import SECONDS
 
-from messagebus import Draft, Finding, Message, MessageBus, check_bus, mend, mend_bus
+from messagebus import Draft, Finding, Message, MessageBus, check_bus, mend_bus
+from messagebus.backends.file import lock, segments
 from messagebus.codec.encode import encode, encode_rest
-from messagebus.files import lock, segments
 from messagebus.msgid import next_msg_id
+from messagebus.repair import repair
 
 MENDING = Path(__file__).with_name("mending.py")
 KILLED = Path(__file__).with_name("killed.py")
@@ -427,7 +428,7 @@ def test_where_there_are_no_links_the_original_is_copied(path, five, sh, monkeyp
     def refuse(*_names: str) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr(mend, "os", patched(os, link=refuse))
+    monkeypatch.setattr(repair, "os", patched(os, link=refuse))
     assert mended(path)[:4] == five[:4]
     [broken] = path.parent.glob("*.broken")
     assert [oct(file.stat().st_mode)[-3:] for file in (path, broken)] == ["640", "640"]

@@ -13,7 +13,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import Draft, GapWarning, InvalidBusPathError, Message, MessageBus
-from messagebus.files import append, lock
+from messagebus.backends.file import append, lock
 
 BODY = "one\n\n---\nmsg_id: no\n---\ntwo\r\nthree"
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from messagebus import Draft, GapWarning, Message, MessageBus, SinceIDNotFoundError
-from messagebus.files import read, search, segments
+from messagebus.backends.file import read, search, segments
 
 FOLLOWING = Path(__file__).with_name("following.py")
 Pairs = list[tuple[str, str]]  # ids, each with the digest of its body

@@ -25,7 +25,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import Draft, GapWarning, Message, MessageBus, SinceIDNotFoundError
-from messagebus.files import append, segments
+from messagebus.backends.file import append, segments
 
 TRIED = "files cut, replaced or removed under a reader"
 HOUR = 3_600_000  # milliseconds

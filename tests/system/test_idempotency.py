@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from messagebus import Draft, InvalidMessageError, MessageBus, Parent
-from messagebus.files import append
+from messagebus.backends.file import append
 
 KEY = "deploy-42"
 DAY = 24 * 3600

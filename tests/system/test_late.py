@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from messagebus import Draft, GapWarning, Message, MessageBus
-from messagebus.files import passed
+from messagebus.backends.file import late_writes
 
 # It opens, locks and writes, and never asks whether the file still is where it was.
 FOREIGN = """
@@ -126,7 +126,7 @@ def test_a_wake_costs_the_same_however_many_archives_there_are(
         archive(path, number)
     last, bus = post(path, "last"), MessageBus(path)
     bus.read_messages()
-    monkeypatch.setattr(passed, "os", patched(os, lstat=lambda name: looked.append(name) or os.lstat(name)))
+    monkeypatch.setattr(late_writes, "os", patched(os, lstat=lambda name: looked.append(name) or os.lstat(name)))
     bus.read_messages(last.msg_id)
     assert 0 < len(looked) <= 10
 

@@ -14,7 +14,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import Draft, InvalidBusPathError, LockTimeoutError, Message, MessageBus, SinceIDNotFoundError
-from messagebus.files import append
+from messagebus.backends.file import append
 
 HURRIED = {"lock_timeout": 0.05, "max_retries": 3, "retry_backoff": 0.01}
 

@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 
 from messagebus import Draft, Message, MessageBus
+from messagebus.backends.file import append, create, segments
 from messagebus.codec import Decoder
-from messagebus.files import append, create, segments
 from messagebus.message import IDEMPOTENCY_KEY
 
 BLOCK = 64  # bytes: a short record then lies in four blocks

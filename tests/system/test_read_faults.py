@@ -19,7 +19,7 @@ import failing
 import pytest
 
 from messagebus import Message, MessageBus
-from run_agent import cli
+from run_agent.cli import main
 
 # --- reads -------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ def test_each_call_of_the_program_fails(path, rotated, monkeypatch, capfd, tally
         system = failing.System(failing.nth(call, code))
         with system.spread(), warnings.catch_warnings():
             warnings.simplefilter("always", RuntimeWarning)
-            status = cli.main(["bus", *COMMANDS[command], "--bus", str(path)])
+            status = main.main(["bus", *COMMANDS[command], "--bus", str(path)])
         told = capfd.readouterr().err
         if not system.failed:
             break

@@ -15,7 +15,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import Draft, Message, MessageBus, SinceIDNotFoundError
-from messagebus.files import segments, watch
+from messagebus.backends.file import segments, watch
 
 
 def draft(body: str = "text") -> Draft:

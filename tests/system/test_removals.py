@@ -22,7 +22,7 @@ from patience import SECONDS
 
 import messagebus
 from messagebus import GapWarning, InvalidBusPathError, LockTimeoutError, Message, MessageBus
-from messagebus.files import lock, segments
+from messagebus.backends.file import lock, segments
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import Draft, MessageBus
-from messagebus.files import watch
+from messagebus.backends.file import watch
 
 PORTIONS = 4
 NOISE = 8192  # bytes that the free lists of the interpreter may seem to take, as they fill with what was traced

@@ -20,7 +20,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import BusNotFoundError, Draft, GapWarning, Message, MessageBus, SinceIDNotFoundError, discover_bus
-from messagebus.files.segments import list_archives
+from messagebus.backends.file.segments import list_archives
 
 TRIED = "messages beside editors that save"
 LINE = "[2026-11-21 03:14:15] DECISION: by hand"

@@ -24,7 +24,7 @@ from typing import Any
 from patched import Patched
 
 from messagebus import Draft, LockTimeoutError, Message, MessageBus
-from messagebus.files import append, watch
+from messagebus.backends.file import append, watch
 
 PATIENT = 120.0  # seconds a writer may wait for the lock where waiting is not what is tested
 SIZES = {"short": 60, "long": 60 * 1024}  # characters of a body

@@ -27,7 +27,7 @@ from messagebus import (
     MessageBus,
     SinceIDNotFoundError,
 )
-from messagebus.files import append, lock, segments, watch
+from messagebus.backends.file import append, lock, segments, watch
 from messagebus.msgid import time_of
 
 FACT = Draft("FACT", "demo", "a fact")

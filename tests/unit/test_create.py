@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from messagebus import Draft, MessageBus, check_bus, mend_bus
-from messagebus.files import create, segments
+from messagebus.backends.file import create, segments
 
 FACT = Draft("FACT", "demo", "a fact")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from messagebus import Draft, MessageBus, check_bus, mend_bus
-from messagebus.codec.joined import joined_in
-from messagebus.codec.survey import survey
+from messagebus.codec.scan import survey
+from messagebus.repair.joined import joined_in
 
 START = datetime(2026, 11, 21, 3, 14, 15, tzinfo=UTC)
 

@@ -35,7 +35,7 @@ from messagebus import (
     SinceIDNotFoundError,
     mend_bus,
 )
-from messagebus.rules import check_draft, check_key
+from messagebus.validation import check_draft, check_key
 
 ID = "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"
 TS = datetime(2026, 11, 21, 3, 14, 15, 926535, UTC)
@@ -344,9 +344,9 @@ def test_any_other_name_is_an_attribute_error() -> None:
         messagebus.Nonsense  # noqa: B018
 
 
-# --- docs/library.md ---------------------------------------------------------------------------
+# --- docs/python-api.md ---------------------------------------------------------------------------
 
-LIBRARY = (Path(__file__).parents[2] / "docs/library.md").read_text()
+LIBRARY = (Path(__file__).parents[2] / "docs/python-api.md").read_text()
 
 
 def rows_below(heading: str) -> list[list[str]]:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from messagebus.codec.rewrite import Rewrite, Scope
-from messagebus.codec.survey import survey
+from messagebus.codec.scan import survey
+from messagebus.repair.rewrite import Rewrite, Scope
 
 RECORD = b"---\nmsg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA\nts: 2026-11-21T03:14:15.926535Z\ncontent_length: 4\n---\nbody\n"
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from messagebus import Draft, InvalidBusPathError, MessageBus
-from messagebus.files import segments
+from messagebus.backends.file import segments
 
 PATH = "/some/where/bus.md"
 NOW = datetime(2026, 11, 21, 3, 14, 15, 926535, UTC)

@@ -16,7 +16,8 @@ import pytest
 from patience import SECONDS
 
 from run_agent.cli import main
-from run_agent.server import access, create_app, running
+from run_agent.server import create_app, runner
+from run_agent.server.middleware import access
 
 LIST = "/api/v1/messages?project_id=demo"
 OPEN = ("/healthz", "/api/v1/health")
@@ -29,9 +30,9 @@ def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]
     """``run-agent serve`` in this process, up to where it would listen: 0 if it comes so far."""
     listening = []
     monkeypatch.delenv("RUN_AGENT_API_KEY", raising=False)
-    monkeypatch.setattr(running, "listen", lambda host, _port: listening.append(host) or socket.socket())
-    monkeypatch.setattr(running, "address_of", lambda _listener: "http://nowhere")
-    monkeypatch.setattr(running, "run", lambda _app, listener, **_options: listener.close() or 0)
+    monkeypatch.setattr(runner, "listen", lambda host, _port: listening.append(host) or socket.socket())
+    monkeypatch.setattr(runner, "address_of", lambda _listener: "http://nowhere")
+    monkeypatch.setattr(runner, "run", lambda _app, listener, **_options: listener.close() or 0)
 
     def run(*args: object, **environment: str) -> int:
         listening.clear()

@@ -7,7 +7,9 @@ import inspect
 import re
 from pathlib import Path
 
-from run_agent.server import access, app, connection, writing
+from run_agent.server import app
+from run_agent.server.live import write_queue
+from run_agent.server.middleware import access, limits
 
 HERE = Path(__file__).parent
 PAGE = (HERE.parents[2] / "docs/security.md").read_text()
@@ -29,11 +31,11 @@ def test_the_page_knows_the_limits() -> None:
     for number, limit in (
         ("S24", f"{defaults['max_request_bytes'] // 2**20} MiB"),
         ("S25", f"{access.LARGEST_HEAD // 2**10} KiB"),
-        ("S26", f"{connection._LONGEST_REQUEST:g} s"),
-        ("S27", f"{connection._MOST_CONNECTIONS:,}"),
+        ("S26", f"{limits._LONGEST_REQUEST:g} s"),
+        ("S27", f"{limits._MOST_CONNECTIONS:,}"),
         ("S29", f"{defaults['max_streams_per_bus']:,} on a bus"),
         ("S29", f"{defaults['max_streams']:,} in all"),
-        ("S30", f"{writing._MOST_WAITING} posts"),
+        ("S30", f"{write_queue._MOST_WAITING} posts"),
         ("S31", f"{defaults['send_timeout']:g} s"),
     ):
         assert limit in promised[number]

@@ -17,10 +17,10 @@ from urllib.parse import quote
 import pytest
 
 from messagebus import MessageBus
+from messagebus.backends.file import append, lock
 from messagebus.discovery import BUS_NAMES
-from messagebus.files import append, lock
 from run_agent.server import app as application
-from run_agent.server.tree import Tree
+from run_agent.server.buses import Tree
 
 BUS = "PROJECT-MESSAGE-BUS.md"
 TASK_BUS = "TASK-MESSAGE-BUS.md"

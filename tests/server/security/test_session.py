@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from run_agent.server import session
-from run_agent.server.page import POLICY
+from run_agent.server import login
+from run_agent.server.static_files import POLICY
 
 LIST = "/api/v1/messages?project_id=demo"
 POST = "/api/v1/messages"
@@ -82,7 +82,7 @@ def test_a_session_is_made_with_the_key_alone(
     assert client(serving(api_key=key)).ask(LIST, f"Cookie: {cookie}").status == 200, "it outlives a restart"
 
     now = time.time()
-    monkeypatch.setattr(session, "time", patched(time, time=lambda: now + 31 * 24 * 3600))
+    monkeypatch.setattr(login, "time", patched(time, time=lambda: now + 31 * 24 * 3600))
     assert attacker.ask(LIST, f"Cookie: {cookie}").status == 401
     ended = attacker.ask(SESSION, f"Cookie: {cookie}", method="DELETE")
     assert ended.status == 204
@@ -118,14 +118,14 @@ def test_a_session_serves_our_own_page_alone(
 def test_the_page_serves_its_own_files_alone(signed_in: tuple[Any, str], untouched: Callable[[], None]) -> None:
     attacker, _ = signed_in
     untouched()
-    kinds = {"/": "text/html", "/page/main.js": "text/javascript", "/page/style.css": "text/css"}
+    kinds = {"/": "text/html", "/page/app.js": "text/javascript", "/page/style.css": "text/css"}
     kinds |= {"/page/vendor/purify.es.mjs": "text/javascript", "/page/icon.svg": "image/svg+xml"}
     for target, kind in kinds.items():
         answer = attacker.ask(target)
         assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (200, kind)
         assert attacker.ask(target, f"If-None-Match: {answer.headers['etag']}").status == 304
         assert attacker.ask(target, method="HEAD").status == 200
-    names = ["", "x", "main", "main.js/", "/main.js", "vendor", "vendor/", "MAIN.JS", "main.js%00", "main.js ", "*.js"]
+    names = ["", "x", "main", "app.js/", "/app.js", "vendor", "vendor/", "MAIN.JS", "app.js%00", "app.js ", "*.js"]
     names += ["../server/app.py", "..%2fserver/app.py", "%2e%2e/server/app.py", "....//server/app.py", "/etc/passwd"]
     names += ["vendor/../../cli.py", "\\..\\cli.py", "file:///etc/passwd", "vendor/purify.es.d.mts", "__init__.py"]
     for name in names:
@@ -142,7 +142,7 @@ def test_the_page_runs_under_a_strict_policy(signed_in: tuple[Any, str]) -> None
     assert rules.pop("require-trusted-types-for") == "'script'"
     assert {"default-src", "base-uri", "form-action", "frame-ancestors", "script-src"} <= rules.keys()
     assert {*rules.values()} == {"'none'", "'self'"}
-    for target in ("/", "/page/main.js", "/page/icon.svg"):
+    for target in ("/", "/page/app.js", "/page/icon.svg"):
         headers = attacker.ask(target).headers
         assert headers["content-security-policy"] == POLICY
         assert headers["x-content-type-options"] == "nosniff"

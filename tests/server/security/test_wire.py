@@ -15,8 +15,8 @@ import pytest
 
 from messagebus import MessageBus
 from run_agent.server import create_app
-from run_agent.server.journal import JsonLines, TextLines
-from run_agent.server.wire import event
+from run_agent.server.middleware.request_log import JsonLines, TextLines
+from run_agent.server.serialization import event
 
 LIST = "/api/projects/demo/messages"
 # Whatever ends a line for anybody: SSE knows the first three, Python's splitlines all.

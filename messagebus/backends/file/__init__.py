@@ -1,0 +1,87 @@
+"""The default backend: a Markdown file, flock, and archives beside it.
+
+append       the write path, step by step as SPEC.md section 6 has it
+read         the read path: cursors, tails, streams
+search       finding a record in a segment without reading all of it
+tail         the end of the log: how the next record joins it
+idempotency  idempotency keys: is there a message with this key already?
+late_writes  archives that grow after they were read
+segments     which files a log consists of, and opening them safely
+preamble     the text above the first record of a file
+create       the live file: opened to append, or made, with the permissions of the one before
+lock         the lock on the file
+watch        waiting for the log to change
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from messagebus.backends.file.read import Reader
+from messagebus.message import Draft, Message
+
+if TYPE_CHECKING:
+    from messagebus.backends.file.append import Appender
+    from messagebus.backends.file.watch import FileWatch
+
+
+class Policy(NamedTuple):
+    """How to append: times in seconds, sizes in bytes, 0 for never rotating."""
+
+    lock_timeout: float
+    max_retries: int
+    retry_backoff: float
+    fsync: bool
+    auto_rotate_bytes: int
+
+
+class FileBackend:
+    """The log at one path (absolute)."""
+
+    def __init__(self, path: str, policy: Policy) -> None:
+        self._path = path
+        self._policy = policy
+        self._reader = Reader(path)
+
+    @cached_property
+    def _appender(self) -> Appender:
+        from messagebus.backends.file.append import Appender  # who only reads needs no lock, nor its imports
+
+        return Appender(self._path, self._policy)
+
+    @property
+    def _has_appended(self) -> bool:
+        return "_appender" in self.__dict__
+
+    @property
+    def unfinished(self) -> bool:
+        return self._reader.unfinished
+
+    def append(self, drafts: Sequence[Draft], *, idempotency_key: str | None = None) -> list[Message]:
+        return self._appender.append(drafts, idempotency_key)
+
+    def read(self, since_id: str | None = None) -> Generator[Message, None, None]:
+        return self._reader.read(since_id)
+
+    def read_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
+        return self._reader.read_stored(since_id)
+
+    def get(self, msg_id: str) -> tuple[Message, bytes] | None:
+        return self._reader.get(msg_id)
+
+    def tail(self, n: int) -> list[Message]:
+        return self._reader.tail(n)
+
+    def watch(self) -> FileWatch:
+        from messagebus.backends.file.watch import FileWatch  # for who follows
+
+        return FileWatch(self._path)
+
+    def contention_stats(self) -> tuple[int, int]:
+        return self._appender.contention_stats() if self._has_appended else (0, 0)
+
+    def close(self) -> None:
+        if self._has_appended:
+            self._appender.close()

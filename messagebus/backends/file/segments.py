@@ -1,0 +1,275 @@
+"""The files of a log: the live one at the bus path, and its archives beside it.
+
+An archive is ``<path>.<UTC timestamp>.archived``; names sort by age (SPEC.md, "Rotation").
+Opening never follows a link, blocks on a FIFO or touches a device.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+
+from messagebus.backends.file.preamble import first_record
+from messagebus.errors import BusError, GapWarning, InvalidBusPathError
+
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+STAMP = "%Y%m%d-%H%M%S-%f"
+_ARCHIVE = re.compile(r"\.(\d{8}-\d{6}(-\d{6})?)\.archived")
+_KINDS = {
+    stat.S_IFDIR: "a directory", stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
+
+
+def open_to_read(path: str) -> int | None:
+    """A descriptor on the bus file, None where there is none. Raises InvalidBusPathError."""
+    try:
+        return open_file(path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def open_archive(path: str) -> int | None:
+    """A descriptor on an archive; None where it is gone, or is no file but named like one.
+
+    Raises InvalidBusPathError for a link: to skip it would hide messages, to follow it is unsafe.
+    """
+    found = _file_type(path)
+    if found == stat.S_IFLNK:
+        raise InvalidBusPathError(f"the archive {path} is a symbolic link; put the file itself there")
+    return open_to_read(path) if found == stat.S_IFREG else None
+
+
+def open_file(path: str, flags: int) -> int:
+    """A descriptor on a file that there is. Raises InvalidBusPathError where it is no regular file."""
+    if (found := _file_type(path)) not in (None, stat.S_IFREG):
+        raise _not_regular(path, found)  # before opening: to open a device can be to act on it
+    try:
+        fd = os.open(path, flags | _FLAGS)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _not_regular(path, stat.S_IFLNK) from None
+        raise
+    try:
+        found = stat.S_IFMT(os.fstat(fd).st_mode)
+    except OSError:
+        os.close(fd)
+        raise
+    if found != stat.S_IFREG:
+        os.close(fd)
+        raise _not_regular(path, found)
+    return fd
+
+
+def _file_type(path: str) -> int | None:
+    try:
+        return stat.S_IFMT(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _not_regular(path: str, found: int | None) -> InvalidBusPathError:
+    kind = _KINDS.get(found or 0, "no regular file")
+    return InvalidBusPathError(f"{path} is {kind}; a bus must be a regular file, so name one")
+
+
+def nameless(path: str) -> str:
+    """What to say of a file at its path that no directory holds: only a mount keeps it there."""
+    return (
+        f"{path} was replaced where it is mounted from, and what is mounted here is the old file, which others "
+        "do not see any more: mount its directory, not the file"
+    )
+
+
+def is_at(path: str, fd: int) -> bool:
+    """Is the open file the one at the path?"""
+    try:
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def is_same(one: str, other: str) -> bool:
+    """Are these two names of one file?"""
+    try:
+        return os.path.samestat(os.lstat(one), os.lstat(other))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def name_file(error: OSError, path: str) -> None:
+    """Let an error say which file it is about: what fails on a descriptor names none."""
+    if error.filename is None and not isinstance(error, BusError):
+        error.filename = path
+
+
+def flush_directory(path: str) -> None:
+    """Make the names beside ``path`` last."""
+    directory = os.path.dirname(path)
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        os.sync()  # everything there is: a directory that may not be listed cannot be flushed alone
+        return
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, directory) from None
+    finally:
+        os.close(fd)
+
+
+def archive_name(path: str, moment: datetime) -> str:
+    """The archive of ``path`` for this moment (UTC)."""
+    return f"{path}.{moment.strftime(STAMP)}.archived"
+
+
+@lru_cache(maxsize=16_384)  # parsing takes 8 us, and a log is listed at every wake of a follower
+def archive_moment(path: str, archive: str) -> datetime | None:
+    """The inverse of ``archive_name``; None where ``archive`` is no archive of ``path``.
+
+    The Go tool's stamps end at the second.
+    """
+    match = _ARCHIVE.fullmatch(archive, len(path)) if archive.startswith(path) else None
+    if not match:
+        return None
+    stamp = match[1] if match[2] else match[1] + "-000000"
+    try:
+        return datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def list_archives(path: str) -> list[str]:
+    """The archives of ``path``, oldest first.
+
+    Raises PermissionError where the directory may be searched and not listed: there may be some.
+    """
+    directory, name = os.path.split(path)
+    try:
+        names = [entry for entry in os.listdir(directory) if entry.endswith(".archived")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError as error:
+        reason = f"{error.strerror}: it may not be listed, so archives of {name} cannot be seen"
+        raise PermissionError(error.errno, reason, directory) from None
+    dated = [(moment, entry) for entry in names if (moment := archive_moment(name, entry))]
+    return [os.path.join(directory, entry) for _, entry in sorted(dated)]
+
+
+def archives_in_sight(path: str) -> list[str]:
+    """``list_archives``; a GapWarning where the directory may not be listed, and none then."""
+    try:
+        return list_archives(path)
+    except PermissionError as error:
+        warnings.warn(f"{error.filename}: {error.strerror}; what they hold is missing", GapWarning, stacklevel=2)
+        return []
+
+
+def next_archive(path: str, now: datetime) -> str:
+    """A name for a new archive: later than any there is, so that none is ever reused."""
+    archives = list_archives(path)
+    newest = archive_moment(path, archives[-1]) if archives else None
+    if newest and newest >= now:
+        now = newest + timedelta(microseconds=1)
+    return archive_name(path, now)
+
+
+class Segment(NamedTuple):
+    """One open file of the log.
+
+    ``start`` is where its first record does (``size`` where there is none), ``size`` where reading
+    it ends; ``closed`` says it is an archive, which never grows.
+    """
+
+    fd: int
+    inode: int
+    start: int
+    size: int
+    closed: bool
+
+
+class Log:
+    """A snapshot of the files of a log: archives by name, the live file open.
+
+    Without archives, and with a GapWarning, where the directory may not be listed; unless
+    ``listed`` is the stricter ``list_archives``.
+    """
+
+    def __init__(self, path: str, listed: Callable[[str], list[str]] = archives_in_sight) -> None:
+        self.path = path
+        self._live, self._size, self._archives = _snapshot(path, listed)
+
+    def __len__(self) -> int:
+        return len(self._archives) + (self._live is not None)
+
+    def name(self, position: int) -> str:
+        """The path of the file at ``position``, oldest first."""
+        return self._archives[position] if position < len(self._archives) else self.path
+
+    @contextmanager
+    def segment(self, position: int) -> Iterator[Segment | None]:
+        """The segment at ``position``, oldest first.
+
+        None for an archive that was removed since it was listed (with a GapWarning), or for
+        something else than a file that is named like one.
+        """
+        if position < len(self._archives):
+            fd = open_archive(archive := self.name(position))
+            if fd is None:
+                if _file_type(archive) is None:
+                    warnings.warn(f"{archive} was removed before it was read", GapWarning, stacklevel=2)
+                yield None
+                return
+            try:
+                yield whole(fd, closed=True)
+            finally:
+                os.close(fd)
+        elif self._live is not None:
+            inode = os.fstat(self._live).st_ino
+            yield Segment(self._live, inode, first_record(self._live, self._size), self._size, closed=False)
+
+    def close(self) -> None:
+        """Close the live file."""
+        if self._live is not None:
+            os.close(self._live)
+            self._live = None
+
+
+def whole(fd: int, *, closed: bool) -> Segment:
+    """All that an open file holds now."""
+    status = os.fstat(fd)
+    return Segment(fd, status.st_ino, first_record(fd, status.st_size), status.st_size, closed)
+
+
+def _snapshot(path: str, listed: Callable[[str], list[str]]) -> tuple[int | None, int, list[str]]:
+    """The live file, its size, and the archives of one moment: whatever is rotated while we look is
+    looked at again, or it would be in neither."""
+    while True:
+        live = open_to_read(path)
+        if live is None:
+            archives = listed(path)
+            if _file_type(path) is None and archives == listed(path):
+                return None, 0, archives
+            continue
+        try:
+            archives = listed(path)
+            status = os.fstat(live)
+            if os.path.samestat(status, os.lstat(path)):
+                if not status.st_nlink:
+                    warnings.warn(f"{nameless(path)}; what was posted there since is missing", GapWarning, stacklevel=2)
+                kept, live = live, None
+                return kept, status.st_size, archives
+        except FileNotFoundError:
+            pass  # rotated or deleted just now: look again
+        finally:
+            if live is not None:
+                os.close(live)

@@ -1,0 +1,70 @@
+"""The end of a log's files: how the next record joins it, found by looking back no further than it takes.
+
+``codec/heal.py`` says what a crash left there (SPEC.md, "Healing").
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import takewhile
+
+from messagebus.backends.file.preamble import first_record
+from messagebus.backends.file.search import starts_backwards
+from messagebus.backends.file.segments import archives_in_sight, open_archive
+from messagebus.codec import Seam, find_seam
+
+WINDOW = 64 * 1024  # bytes of the end of a file looked over at first
+_LONGEST_LEAD = 64  # bytes that the blank line before a record may take
+
+
+def seam_behind(fd: int, start: int, size: int) -> Seam:
+    """The seam at the end of these bytes, looking back no further than it takes."""
+    low = max(start, size - WINDOW)
+    data = os.pread(fd, size - low, low)
+    if not data.endswith(b"\0"):
+        seam = find_seam(data, whole_file=low == 0)
+        if seam.last_id or low == start:  # nearly always
+            return seam._replace(keep=low + seam.keep)
+    return _seam_far_behind(fd, start, size)
+
+
+def _seam_far_behind(fd: int, start: int, size: int) -> Seam:
+    """The same where blocks at the end were never written, or the last record is a long one."""
+    end = _end_of_text(fd, start, size)
+    first = start or first_record(fd, end)
+    starts = takewhile(lambda at: at >= start, starts_backwards(fd, first, end))
+    low: int | None = max(start, end - WINDOW)
+    while low is not None:
+        known = first - low if not start and first < end else -1
+        seam = find_seam(os.pread(fd, end - low, low), whole_file=low == 0, first=known)
+        seam = seam._replace(keep=low + seam.keep)
+        if seam.last_id:
+            break
+        low = next((max(start, at - _LONGEST_LEAD) for at in starts if at < low), None)
+    return seam
+
+
+def _end_of_text(fd: int, start: int, size: int) -> int:
+    """Where the NULs at the end begin: blocks that a crash left unwritten (SPEC.md, "Healing")."""
+    while size > start:
+        low = max(start, size - WINDOW)
+        kept = len(os.pread(fd, size - low, low).rstrip(b"\0"))
+        if kept:
+            return low + kept
+        size = low
+    return size
+
+
+def last_archived_id(path: str) -> str | None:
+    """The last id of the newest archive that has one."""
+    for archive in reversed(archives_in_sight(path)):
+        fd = open_archive(archive)
+        if fd is None:
+            continue
+        try:
+            last_id = seam_behind(fd, 0, os.fstat(fd).st_size).last_id
+        finally:
+            os.close(fd)
+        if last_id:
+            return last_id
+    return None

@@ -1,0 +1,43 @@
+"""Records that stand in the text of another, because the blank line between the two is missing.
+
+Only a record without a length can have them unseen. Whether such a text is a record that was swallowed,
+or one that somebody quoted, cannot be told from the record alone: ``check.py`` compares ids.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator
+
+from messagebus.codec.decode import Then, read_record
+from messagebus.codec.framing import MAX_HEADER, header_end
+from messagebus.codec.scan import Piece
+
+_START = re.compile(rb"\n---\r*\nmsg_id:")
+
+
+def joined_in(piece: Piece) -> Iterator[Piece]:
+    """Every readable record that begins in the text of this one, up to the end of that text."""
+    text = piece.text
+    first = piece.offset + len(piece.mark.lstrip(b"\r\n"))
+    own = header_end(text)
+    at = own.end() - 1 if own else len(text)
+    while match := _START.search(text, at):
+        below = text[match.end() : match.end() + MAX_HEADER + 1]
+        end = header_end(below)
+        at = match.end() - 1
+        if end and read_record(match[0], below[: end.end()], Then.A_RECORD)[0]:
+            start = match.start() + 1
+            line = piece.line + 1 + text.count(b"\n", 0, start)
+            yield Piece(first + start, line, match[0], text[match.end() :], piece.is_last)
+            at += end.end()
+
+
+def split_joined(piece: Piece, ids: Container[str]) -> Iterator[Piece]:
+    """The piece without the records of these ids that its text holds, and then those."""
+    for inner in joined_in(piece) if ids else ():
+        if inner.msg_id in ids:
+            text = piece.text[: len(piece.text) - len(inner.mark) - len(inner.text)]
+            yield piece._replace(text=text, is_last=False)
+            piece = inner
+    yield piece

@@ -1,0 +1,186 @@
+"""The table of verbs, loaded when asked for, and the one place an error becomes an exit code.
+
+Exit codes (also in docs/cli.md): 0 done; 1 ran, and the answer is no; 2 usage; 3 no bus found;
+4 since id not found; 5 lock timeout; 6 refused input or path; 7 no answer in time;
+70 unexpected; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+import click
+
+from messagebus import (
+    BusError,
+    BusNotFoundError,
+    InvalidBusPathError,
+    InvalidMessageError,
+    LockTimeoutError,
+    SinceIDNotFoundError,
+)
+from run_agent.cli import output
+from run_agent.cli.streams import ReaderGoneError
+
+# A verb: where its command is. A group: its help, and its verbs.
+VERBS: dict[str, Any] = {
+    "bus": (
+        "Post to, read, find and merge message buses.",
+        {
+            "post": "run_agent.cli.commands.bus_post:post",
+            "read": "run_agent.cli.commands.bus_read:read",
+            "discover": "run_agent.cli.commands.bus_discover:discover",
+            "check": "run_agent.cli.commands.bus_check:check",
+            "merge": "run_agent.cli.commands.bus_merge:merge",
+        },
+    ),
+    "serve": "run_agent.cli.commands.serve:serve",
+    "completion": "run_agent.cli.commands.completion:completion",
+}
+
+# What people look for under another name.
+ELSEWHERE = {"watch": "read --follow", "tail": "read --follow", "send": "post", "follow": "read --follow"}
+
+EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (BusNotFoundError, 3),
+    (SinceIDNotFoundError, 4),
+    (LockTimeoutError, 5),
+    (InvalidMessageError, 6),
+    (InvalidBusPathError, 6),
+)
+
+# Failures of the operating system that the user's path is the reason of.
+REFUSED_PATHS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
+
+
+# How newer versions of click show the help of a group that was given no verb.
+_HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+
+
+class _Context(click.Context):
+    def make_formatter(self) -> click.HelpFormatter:
+        from run_agent.cli.help import Formatter  # imported here, for few ask for help
+
+        self.formatter_class = Formatter
+        return super().make_formatter()
+
+
+class VerbGroup(click.Group):
+    """A group whose commands are imported only when they are run."""
+
+    context_class = _Context
+
+    def __init__(self, verbs: dict[str, Any], **attrs: Any) -> None:
+        super().__init__(**attrs)
+        self._verbs = verbs
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        verb = self._verbs.get(cmd_name)
+        if verb is None:
+            if cmd_name in ELSEWHERE and "post" in self._verbs and not ctx.resilient_parsing:
+                raise click.UsageError(
+                    f"There is no '{ctx.command_path} {cmd_name}': use '{ctx.command_path} {ELSEWHERE[cmd_name]}'.", ctx
+                )
+            return None
+        if isinstance(verb, tuple):
+            text, verbs = verb
+            return VerbGroup(verbs, name=cmd_name, help=text, no_args_is_help=True)
+        module, _, attribute = verb.partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        command.context_class = _Context
+        return command
+
+
+def _print_docs(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        package = os.path.dirname(__file__)
+        installed = os.path.join(package, "manual")  # in a wheel; a checkout has its pages at the top
+        output.line(installed if os.path.isdir(installed) else os.path.dirname(package))
+        ctx.exit()
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        output.line(f"run-agent {version('run-agent')}")
+        ctx.exit()
+
+
+run_agent = VerbGroup(
+    VERBS,
+    name="run-agent",
+    help="Messages between agents, scripts and people, in Markdown files.\n\nStart with: run-agent bus post --help",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_version,
+            help="Show the version and exit.",
+        ),
+        click.Option(
+            ["--docs"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_docs,
+            help="Show where the manual and the examples are, and exit.",
+        ),
+    ],
+)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code; every error is told on stderr."""
+    warnings.showwarning = _tell_warning  # type: ignore[assignment]  # it needs no more than the message
+    try:
+        result = run_agent.main(args=args, prog_name="run-agent", standalone_mode=False)
+        output.flush()
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        if not isinstance(error, _HELP):
+            vars(error)["message"] = output.shown(error.message)  # which may quote what somebody typed
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return 130
+    except ReaderGoneError:
+        return 0
+    except Exception as error:  # noqa: BLE001 - the boundary: nothing reaches the user as a traceback
+        with suppress(OSError, ReaderGoneError):  # there is an error to tell already
+            output.flush()
+        output.complain(f"Error: {_sentence(error)}")
+        return _exit_code(error)
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno in REFUSED_PATHS:
+        return 6
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 70)
+
+
+def _tell_warning(message: Warning | str, *_where: object) -> None:
+    output.complain(f"Warning: {message}")
+
+
+def _sentence(error: Exception) -> str:
+    """What happened, for a person."""
+    if isinstance(error, BusError):
+        return str(error)
+    if isinstance(error, OSError):
+        subject = f"{error.filename}: " if error.filename else ""
+        return f"{subject}{error.strerror or error}"
+    return f"unexpected {type(error).__name__}: {error}. Please report it, with the command that led to it."

@@ -1,1 +1,0 @@
-"""One file a verb; none imports another. ``options`` is what several of them take."""

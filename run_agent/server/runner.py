@@ -1,0 +1,117 @@
+"""Running the application by itself: a socket, uvicorn, a log, and an end in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+
+from run_agent.server.app import create_app
+from run_agent.server.middleware.access import LARGEST_HEAD, LOOPBACK_NAMES
+from run_agent.server.middleware.limits import Connection
+from run_agent.server.middleware.request_log import JsonLines, TextLines
+
+__all__ = ["LOOPBACK_NAMES", "address_of", "create_app", "listen", "run", "server_of", "warn"]
+
+_BACKLOG = 2048
+_STALLED_MS = 60_000  # a peer that takes nothing for so long is gone
+_LONGEST_GOODBYE = 5  # seconds for requests to end in
+
+_log = logging.getLogger("run_agent.server")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol must be named, or asyncio does not see TCP and leaves Nagle's delays on.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_MS)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """The URL it answers at."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run(app: Starlette, listener: socket.socket, *, log_json: bool, ready: Callable[[], object]) -> int:
+    """Serve until SIGINT or SIGTERM; the exit code. ``ready`` is called once both are taken care of."""
+    _log_to_stderr(log_json=log_json)
+    _allow_many_descriptors()
+    server = server_of(app, ready)
+    server.run(sockets=[listener])
+    return server.exit_code
+
+
+def warn(text: str) -> None:
+    """A line in the log."""
+    _log.warning("%s", text)
+
+
+def server_of(app: Starlette, ready: Callable[[], object] = lambda: None) -> _Server:
+    """uvicorn, with our limits."""
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        h11_max_incomplete_event_size=LARGEST_HEAD,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_LONGEST_GOODBYE,
+    )
+    return _Server(config, ready, app.state.end_streams)
+
+
+class _Server(uvicorn.Server):
+    """Ends its streams at once, and does not send itself the signal again, as uvicorn would."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object], end_streams: Callable[[], object]) -> None:
+        super().__init__(config)
+        self.exit_code = 0
+        self._ready = ready
+        self._end_streams = end_streams
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()
+        self.exit_code = 130 if sig == signal.SIGINT else 0
+        asyncio.get_running_loop().call_soon_threadsafe(self._end_streams)
+
+
+def _log_to_stderr(*, log_json: bool) -> None:
+    """Everything in one form: also what asyncio has to say, and warnings."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if log_json else TextLines())
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("run_agent.server").setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what it complains of, the journal says
+    logging.captureWarnings(capture=True)
+
+
+def _allow_many_descriptors() -> None:
+    """A stream takes one; the usual soft limit of 1,024 is a courtesy to programs that use select()."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,151 @@
+"""Bodies that attack who reads them: nothing of them runs, loads, or leads to where it should not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from messagebus import Draft, Link, MessageBus
+from run_agent.server.static_files import POLICY
+
+CORPUS = (Path(__file__).parent / "data/hostile.md").read_text()
+PIECES = [*CORPUS.split("\n"), CORPUS]
+FORBIDDEN = set("script img svg iframe object embed style link meta base video audio math template".split())  # noqa: SIM905
+DEEP = {
+    "quotes": ">" * 5_000 + " deep",
+    "lists": "\n".join("  " * depth + "- deep" for depth in range(400)),
+    "brackets": "[" * 20_000 + "](" * 20_000,
+    "stars": "*_" * 20_000,
+    "backticks": "\n".join("`" * count for count in range(1, 400)),
+    "table": "|" + "x|" * 3_000 + "\n|" + "-|" * 3_000 + "\n" + ("|" + "y|" * 3_000 + "\n") * 30,
+    "long word": "x" * 300_000,
+    "rows": "| a | b |\n|---|---|\n" + "| c | d |\n" * 20_000,
+}
+
+
+def test_hostile_bodies_are_inert(server: Any, bus: MessageBus, visit: Any, until: Any) -> None:
+    asked: list[str] = []
+    page = visit("about:blank")
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: asked.append(dialog.message))
+    bus.append_messages([Draft("FACT", "demo", piece, task_id="t1") for piece in PIECES if piece.strip()])
+    bus.append_message(
+        Draft(
+            "<img src=x onerror=hurt=40>",
+            "demo",
+            "fields",
+            task_id="t1",
+            run_id="<script>hurt=41</script>",
+            issue_id='"><svg onload=hurt=42>',
+            links=[Link("javascript:window.hurt=43", "<b>label</b>"), Link("https://good.example/", "<i>good</i>")],
+        )
+    )
+    page.goto(server.at())
+    page.get_by_text("fields", exact=True).wait_for()
+    seen = 0
+    for _ in range(40):
+        page.evaluate("document.querySelector('#log').scrollTop -= 500")
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        for fold in page.locator("button.fold[aria-expanded=false]").all():
+            fold.click()
+        found = page.evaluate(
+            """() => {
+              const inside = [...document.querySelectorAll('#log article *, #pins *, #panel *')];
+              const named = [...inside].flatMap((e) => [...e.attributes].map((a) => a.name));
+              return {
+                count: document.querySelectorAll('#log article').length,
+                tags: [...new Set(inside.map((e) => e.localName))],
+                handlers: named.filter((name) => name.startsWith('on')),
+                styled: document.querySelectorAll('#log .body [style], #log .body [id]').length,
+                links: [...document.querySelectorAll(':is(.body, .links) a')].map((a) => [a.href, a.rel, a.target]),
+                hurt: window.hurt ?? 0,
+              };
+            }"""
+        )
+        seen += found["count"]
+        forbidden = {
+            "script",
+            "img",
+            "svg",
+            "iframe",
+            "object",
+            "embed",
+            "style",
+            "link",
+            "meta",
+            "base",
+            "video",
+            "math",
+        }
+        assert not forbidden & {*found["tags"]}
+        assert found["handlers"] == []
+        assert found["styled"] == 0
+        assert found["hurt"] == 0
+        for href, rel, target in found["links"]:
+            assert href.startswith(("http://", "https://", "mailto:")), href
+            assert not href.startswith(server.url), "a body leads into the server"
+            assert (rel, target) == ("noopener noreferrer", "_blank")
+    assert seen > len(PIECES)
+    assert page.url.startswith(server.url)
+    assert [url for url in asked if not url.startswith((server.url, "about:"))] == []
+    assert page.locator("#composer").is_visible()
+
+
+def test_what_the_policy_would_stop_if_all_else_failed(server: Any, tell: Any, visit: Any) -> None:
+    """The parser and the sanitiser left out: what a body could bring into the document does nothing there."""
+    tell("x")
+    page = visit(server.at(), expected=("violates", "Trusted", "blocked", "Refused"))
+    page.locator("article").wait_for()
+    done = page.evaluate(
+        """async () => {
+          const tried = [];
+          try { document.body.innerHTML = '<img src=x onerror="window.hurt = 1">'; } catch { tried.push('innerHTML'); }
+          try { await fetch('https://evil.example/'); } catch { tried.push('fetch'); }
+          const image = new Image();
+          const failed = new Promise((done) => { image.onerror = done; });
+          image.src = 'https://evil.example/pixel.png';
+          await failed;
+          tried.push('image');
+          const bold = document.createElement('b');
+          try { bold.setAttribute('onclick', 'window.hurt = 3'); } catch { tried.push('onclick'); }
+          document.body.append(bold);
+          bold.click();
+          return { tried, hurt: window.hurt ?? 0 };
+        }"""
+    )
+    assert done["hurt"] == 0
+    assert {"innerHTML", "fetch", "image"} <= {*done["tried"]}
+
+
+def test_the_page_is_served_under_that_policy(server: Any) -> None:
+    answer = httpx.get(server.url + "/")
+    assert answer.headers["content-security-policy"] == POLICY
+    for rule in ("default-src 'none'", "script-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"):
+        assert rule in POLICY
+    assert "unsafe" not in POLICY
+    assert "data:" not in POLICY
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_bodies_that_are_too_much(server: Any, tell: Any, visit: Any, name: str) -> None:
+    """Deep nesting, huge tables, endless words: the page goes on, and stays as wide as it is."""
+    tell("before", DEEP[name], "after")
+    page = visit(server.at())
+    page.get_by_text("after", exact=True).wait_for()
+    for fold in page.locator("button.fold").all():
+        fold.click()
+    tell("still here")
+    page.keyboard.press("G")
+    page.get_by_text("still here", exact=True).wait_for(state="attached")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("document.querySelector('#log').scrollWidth <= document.querySelector('#log').clientWidth")
+
+
+def test_no_module_makes_html_of_text() -> None:
+    for path in Path(__file__).parents[2].glob("run_agent/web/*.js"):
+        source = path.read_text()
+        for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"):
+            assert way not in source, f"{way} in {path.name}"
