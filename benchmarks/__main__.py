@@ -27,7 +27,6 @@ BENCHMARKS: dict[str, Benchmark] = {
     "append-8": append.eight_writers,
     "append-batch": append.batches,
     "append-alternatives": alternatives.appends,
-    "append-alternatives": alternatives.appends,
     "fsync-1": append.one_writer_fsync,
     "fsync-8": append.eight_writers_fsync,
     "read-full": read.full,

@@ -20,7 +20,7 @@ Append = Callable[[], object]
 Opener = Callable[[Path], AbstractContextManager[Append]]
 
 BODY = "The parser handles nested lists now; see the tests beside it. Next comes the renderer, by run-8: ok?"
-SCOPE = ("FACT", "demo", "task-1", "run-1")
+SCALAR_FIELDS = ("FACT", "demo", "task-1", "run-1")
 assert len(BODY.encode()) == 100  # noqa: S101 - a slip here would spoil every row
 
 _RECORD = (
@@ -36,12 +36,12 @@ _flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 def draft() -> Draft:
-    kind, project, task, run = SCOPE
+    kind, project, task, run = SCALAR_FIELDS
     return Draft(kind, project, BODY, task_id=task, run_id=run)
 
 
 def row() -> tuple[str, ...]:
-    return (datetime.now(UTC).isoformat(), *SCOPE, BODY)
+    return (datetime.now(UTC).isoformat(), *SCALAR_FIELDS, BODY)
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from messagebus.message import RUN_CRASH, RUN_START, RUN_STOP, Draft, Link, Message, Parent
     from messagebus.repair.check import check_bus
     from messagebus.repair.findings import Finding
-    from messagebus.repair.repair import Mended, mend_bus
+    from messagebus.repair.repair import Repaired, repair_bus
 
 _HOMES = {
     "MessageBus": "bus",
@@ -57,7 +57,7 @@ _HOMES = {
     "MemoryBackend": "backends.memory",
     "check_bus": "repair.check",
     "Finding": "repair.findings",
-    **dict.fromkeys(("Mended", "mend_bus"), "repair.repair"),
+    **dict.fromkeys(("Repaired", "repair_bus"), "repair.repair"),
     "merge_logs": "merge",
     **dict.fromkeys(("Draft", "Link", "Message", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP"), "message"),
     **dict.fromkeys(
@@ -77,11 +77,30 @@ _HOMES = {
 }
 
 __all__ = [
-    "RUN_CRASH", "RUN_START", "RUN_STOP",
-    "BusError", "BusNotFoundError", "Draft", "DurabilityError", "Finding", "GapWarning", "IdempotencyConflictError",
-    "InvalidBusPathError", "InvalidMessageError", "Link", "LockTimeoutError", "MemoryBackend", "Mended", "Message",
-    "MessageBus", "Parent", "SinceIDNotFoundError", "check_bus", "discover_bus", "mend_bus",
+    "RUN_CRASH",
+    "RUN_START",
+    "RUN_STOP",
+    "BusError",
+    "BusNotFoundError",
+    "Draft",
+    "DurabilityError",
+    "Finding",
+    "GapWarning",
+    "IdempotencyConflictError",
+    "InvalidBusPathError",
+    "InvalidMessageError",
+    "Link",
+    "LockTimeoutError",
+    "MemoryBackend",
+    "Message",
+    "MessageBus",
+    "Parent",
+    "Repaired",
+    "SinceIDNotFoundError",
+    "check_bus",
+    "discover_bus",
     "merge_logs",
+    "repair_bus",
 ]  # fmt: skip
 
 

@@ -15,9 +15,9 @@ from types import TracebackType
 
 from messagebus.backends.base import Backend, Watch
 from messagebus.errors import GapWarning, InvalidBusPathError
-from messagebus.follow import Place
+from messagebus.follow import Follower
 from messagebus.message import IDEMPOTENCY_KEY, MAX_BODY_BYTES, Draft, Message
-from messagebus.validation import check_draft, check_key
+from messagebus.validation import validate_draft, validate_key
 
 
 class MessageBus:
@@ -70,11 +70,11 @@ class MessageBus:
         self._backend: Backend
         self._opened_by: object = path
         if isinstance(path, str | os.PathLike):
-            from messagebus.backends.file import FileBackend, Policy  # another store does not need them
+            from messagebus.backends.file import AppendOptions, FileBackend  # another store does not need them
 
-            policy = Policy(lock_timeout, max_retries, retry_backoff, fsync, auto_rotate_bytes)
+            options = AppendOptions(lock_timeout, max_retries, retry_backoff, fsync, auto_rotate_bytes)
             self._opened_by = _absolute(os.fspath(path))
-            self._backend = FileBackend(self._opened_by, policy)
+            self._backend = FileBackend(self._opened_by, options)
         elif hasattr(path, "append"):
             self._backend = path
         else:
@@ -85,7 +85,7 @@ class MessageBus:
 
     def check_message(self, draft: Draft) -> None:
         """Raise the InvalidMessageError that appending ``draft`` would, and do no more."""
-        check_draft(draft, self.max_body_bytes)
+        validate_draft(draft, self.max_body_bytes)
 
     def append_message(self, draft: Draft, *, idempotency_key: str | None = None) -> Message:
         """Store one message and return it as the log holds it.
@@ -99,7 +99,7 @@ class MessageBus:
         """
         self.check_message(draft)
         if idempotency_key is not None:
-            check_key(idempotency_key)
+            validate_key(idempotency_key)
             draft = replace(draft, meta={**draft.meta, IDEMPOTENCY_KEY: idempotency_key})
         return self._backend.append((draft,), idempotency_key=idempotency_key)[0]
 
@@ -197,9 +197,9 @@ class MessageBus:
         message it stands at, ``on_gap`` is told before the next one. Raises SinceIDNotFoundError
         where ``since_id`` is unknown from the start.
         """
-        place = Place(self._backend, since_id, on_gap)
+        follower = Follower(self._backend, since_id, on_gap)
         with closing(self._backend.watch()) as watch:
-            messages = place.read_on()
+            messages = follower.read_on()
             while True:
                 mark = watch.mark()
                 for message in messages:
@@ -208,7 +208,7 @@ class MessageBus:
                     yield message
                 if not self._changed(watch, mark, stop=stop):
                     return
-                messages = place.recover()
+                messages = follower.recover()
 
     @property
     def unfinished(self) -> bool:

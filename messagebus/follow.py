@@ -23,7 +23,7 @@ _MEMORY = 256  # messages: an edit that takes away more is answered by the order
 _SAMPLES = 512  # ids, of all messages given: by them a log is known again
 
 
-class Place:
+class Follower:
     """Where a follower stands in a log, and how it goes on from there."""
 
     def __init__(self, backend: Backend, since_id: str | None, on_gap: Callable[[GapWarning], object]) -> None:
@@ -40,7 +40,7 @@ class Place:
         self._given_before: Collection[str] = ()
 
     def read_on(self) -> Generator[Message, None, None]:
-        """What lies behind the place. Raises SinceIDNotFoundError where the log has no such place."""
+        """What lies behind the follower. Raises SinceIDNotFoundError where the log has no such follower."""
         for message in self._backend.read(self._last_id):
             if self._move_to(message):
                 yield message

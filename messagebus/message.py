@@ -21,11 +21,11 @@ RUN_CRASH = "RUN_CRASH"
 
 ISSUE = "ISSUE"
 IDEMPOTENCY_KEY = "idempotency_key"
-KEY_MEMORY_MS = 24 * 3600 * 1000  # how long a message stands for its key
+IDEMPOTENCY_WINDOW_MS = 24 * 3600 * 1000  # how long a message stands for its key
 
 _T = TypeVar("_T")
 MAX_BODY_BYTES = 8 * 1024 * 1024
-SCOPE = ("type", "project_id", "task_id", "run_id", "issue_id")
+SCALAR_FIELDS = ("type", "project_id", "task_id", "run_id", "issue_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,14 @@ class Draft:
 
         Raises InvalidMessageError for an unknown key, a wrong type, or ``msg_id``/``intact``.
         """
-        known = {"timestamp", "parents", "relations", "links", "meta", "body", *SCOPE}
+        known = {"timestamp", "parents", "relations", "links", "meta", "body", *SCALAR_FIELDS}
         if not isinstance(data, Mapping):
             raise InvalidMessageError(f"a message must be a JSON object, not {data!r:.60}")
         for key in data:
             if key not in known:
                 raise InvalidMessageError(f"unknown field {key!r}; known: {', '.join(sorted(known))}")
         stamp = data.get("timestamp")
-        texts = {name: data[name] for name in (*SCOPE, "body") if name in data}
+        texts = {name: data[name] for name in (*SCALAR_FIELDS, "body") if name in data}
         for name, text in texts.items():
             if not isinstance(text, str):
                 raise InvalidMessageError(f"{name} must be text, not {text!r:.60}")
@@ -124,7 +124,7 @@ class Message:
     def to_json(self) -> dict[str, Any]:
         """The one JSON shape of ``--json``, REST and SSE (SPEC.md, "JSON"); absent when empty."""
         shape: dict[str, Any] = {"msg_id": self.msg_id, "timestamp": format_time(self.ts)}
-        shape |= {name: value for name in SCOPE if (value := getattr(self, name))}
+        shape |= {name: value for name in SCALAR_FIELDS if (value := getattr(self, name))}
         if self.parents:
             shape["parents"] = [parent.msg_id for parent in self.parents]
         relations = [_without_empty(p, "msg_id", "kind", "meta") for p in self.parents if p.kind or p.meta]
@@ -209,13 +209,13 @@ def format_time(ts: datetime) -> str:
     return ts.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-def answer_again(draft: Draft, first: Message) -> Message:
+def stored_under_key(draft: Draft, first: Message) -> Message:
     """``first``, the message already stored under the idempotency key of ``draft``.
 
     Raises IdempotencyConflictError where ``draft`` says something else; times do not count.
     """
     again = message_from(draft, first.msg_id, first.ts)
-    for name in (*SCOPE, "parents", "links", "meta", "body"):
+    for name in (*SCALAR_FIELDS, "parents", "links", "meta", "body"):
         if getattr(again, name) != getattr(first, name):
             raise IdempotencyConflictError(
                 f"idempotency_key {first.meta[IDEMPOTENCY_KEY]!r} is taken by {first.msg_id}, whose {name} "

@@ -19,8 +19,8 @@ RANDOM_BYTES = 10
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O, U
 _SUCCESSOR = dict(pairwise(_ALPHABET))
-OURS = rf"MSG-[0-7][{_ALPHABET}]{{25}}"
-_OURS = re.compile(OURS)
+OWN_ID = rf"MSG-[0-7][{_ALPHABET}]{{25}}"
+_OURS = re.compile(OWN_ID)
 _GO = re.compile(r"MSG-(\d{8})-(\d{6})-(\d{9})-PID\d+-\d+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANDOM_BITS = 8 * RANDOM_BYTES
@@ -74,7 +74,7 @@ def order(msg_id: str) -> Order | None:
     return None if ms is None else (ms, msg_id)
 
 
-def is_ours(msg_id: str) -> bool:
+def is_own(msg_id: str) -> bool:
     """Was it made here, and not by another program or a person?"""
     return _OURS.fullmatch(msg_id) is not None
 
@@ -87,7 +87,7 @@ def is_go(msg_id: str) -> bool:
 def sibling(msg_id: str, number: int) -> str:
     """A later id with the time of ``msg_id``, for another message that had the same; ``number`` (0 to
     2**32 - 1) tells siblings apart. One of ours has siblings of ours, right behind it."""
-    if is_ours(msg_id) and not msg_id.startswith(_LAST):
+    if is_own(msg_id) and not msg_id.startswith(_LAST):
         return _encode(_decode(msg_id) + 1 + number)
     return f"{msg_id}-{number:08X}"
 

@@ -9,14 +9,23 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from messagebus.errors import InvalidMessageError
-from messagebus.message import IDEMPOTENCY_KEY, KEY_MEMORY_MS, SCOPE, Draft, Link, Message, Parent, in_utc
+from messagebus.message import (
+    IDEMPOTENCY_KEY,
+    IDEMPOTENCY_WINDOW_MS,
+    SCALAR_FIELDS,
+    Draft,
+    Link,
+    Message,
+    Parent,
+    in_utc,
+)
 from messagebus.msgid import time_of
 
 MAX_VALUE = 64 * 1024  # characters: the whole header may have no more bytes
 MAX_META_KEY = 128  # characters: escaped, it stays below the 1,024 YAML allows a key
 
 
-def check_draft(draft: Draft, max_body_bytes: int) -> None:
+def validate_draft(draft: Draft, max_body_bytes: int) -> None:
     """Refuse a draft that could not be read back as it is (SPEC.md, "Fields").
 
     Raises InvalidMessageError, naming the field, for: an empty type or project, a control
@@ -40,14 +49,14 @@ def check_draft(draft: Draft, max_body_bytes: int) -> None:
 @lru_cache(maxsize=128)
 def _check_scope(*values: str) -> None:
     """The rules of the single values; most messages repeat those of another."""
-    for name, value in zip(SCOPE, values, strict=True):
+    for name, value in zip(SCALAR_FIELDS, values, strict=True):
         _check_header_value(name, value)
     for name, value in zip(("type", "project_id"), values, strict=False):
         if not value.strip():
             raise InvalidMessageError(f"{name} is empty: every message needs one")
 
 
-def check_key(idempotency_key: str) -> None:
+def validate_key(idempotency_key: str) -> None:
     """Refuse an idempotency key that no header can hold. Raises InvalidMessageError."""
     _check_header_value(IDEMPOTENCY_KEY, idempotency_key)
     if not idempotency_key.strip():
@@ -61,9 +70,9 @@ def is_remembered(message: Message, now_ms: int) -> bool:
     was wrong, and all ids after that one lie ahead with it. Then its own time counts. (SPEC.md, "Idempotency keys".)
     """
     age = now_ms - (time_of(message.msg_id) or 0)
-    if age < -KEY_MEMORY_MS:
+    if age < -IDEMPOTENCY_WINDOW_MS:
         age = now_ms - int(message.ts.timestamp() * 1000)
-    return abs(age) <= KEY_MEMORY_MS
+    return abs(age) <= IDEMPOTENCY_WINDOW_MS
 
 
 def _check_header_value(name: str, value: object) -> None:

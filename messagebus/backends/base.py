@@ -37,7 +37,7 @@ class Backend(Protocol):
 
         With ``idempotency_key`` (then there is one draft, its ``meta`` holding the key): if
         a message with that key is remembered (``rules.is_remembered``), return that one instead
-        (see ``message.answer_again``).
+        (see ``message.stored_under_key``).
         """
 
     def read(self, since_id: str | None = None) -> Generator[Message, None, None]:

@@ -41,26 +41,26 @@ if TYPE_CHECKING:
     from messagebus.codec.decode import Decoder
     from messagebus.codec.encode import encode, encode_rest, encode_stamped
     from messagebus.codec.framing import BOM, MAX_HEADER
-    from messagebus.codec.tail import Seam, find_seam, last_of_ours
+    from messagebus.codec.tail import AppendPoint, find_append_point, last_own_id
 
 # Imported when first used: who reads does not need what writes.
 _HOMES = {
     "Decoder": "decode",
     **dict.fromkeys(("encode", "encode_rest", "encode_stamped"), "encode"),
     **dict.fromkeys(("BOM", "MAX_HEADER"), "framing"),
-    **dict.fromkeys(("Seam", "find_seam", "last_of_ours"), "tail"),
+    **dict.fromkeys(("AppendPoint", "find_append_point", "last_own_id"), "tail"),
 }
 
 __all__ = [
     "BOM",
     "MAX_HEADER",
+    "AppendPoint",
     "Decoder",
-    "Seam",
     "encode",
     "encode_rest",
     "encode_stamped",
-    "find_seam",
-    "last_of_ours",
+    "find_append_point",
+    "last_own_id",
 ]
 
 

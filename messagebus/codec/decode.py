@@ -27,22 +27,22 @@ from messagebus.codec.framing import (
     unescape,
 )
 from messagebus.codec.header import HeaderError
-from messagebus.codec.one_line import Found, one_liners, preamble_id
-from messagebus.message import SCOPE, Message, new_message
+from messagebus.codec.one_line import Stored, one_line_messages, preamble_id
+from messagebus.message import SCALAR_FIELDS, Message, new_message
 
-_SCOPE = frozenset(SCOPE)
+_SCOPE = frozenset(SCALAR_FIELDS)
 _LONGEST_PLAIN = MAX_HEADER - OTHER_FIELDS
 _LONG_PREAMBLE = 1024 * 1024  # bytes
 _LINES_OF_A_START = 3
 LENGTH = re.compile(r"[0-9]{1,12}")
 
 
-class Then(Enum):
+class RecordEnd(Enum):
     """What comes behind the bytes of a record."""
 
-    A_RECORD = auto()
-    NOTHING = auto()
-    PERHAPS_MORE = auto()
+    NEXT_RECORD = auto()
+    END_OF_FILE = auto()
+    MAY_GROW = auto()
 
 
 class Decoder:
@@ -91,7 +91,7 @@ class Decoder:
                 self.place = at + 2
                 if self._stored is not None:
                     self._stored.append(mark[2:] + piece + b"\n")
-            elif found := read_record(mark, piece, Then.A_RECORD)[0]:
+            elif found := read_record(mark, piece, RecordEnd.NEXT_RECORD)[0]:
                 messages += self._give(found)
                 self.place = at + lead(mark)
             at += len(mark) + len(piece)
@@ -110,13 +110,13 @@ class Decoder:
         if self._in_preamble:
             return self._one_liners(self._rest, closed=closed)
         (_, record), (mark,) = split(self._rest)
-        then = Then.NOTHING if closed else Then.PERHAPS_MORE
+        then = RecordEnd.END_OF_FILE if closed else RecordEnd.MAY_GROW
         found, self.unfinished = read_record(mark, record, then)
         if found:
             self.place = self._rest_at + lead(mark)
         return self._give(found)
 
-    def _give(self, found: list[Found]) -> list[Message]:
+    def _give(self, found: list[Stored]) -> list[Message]:
         if self._stored is not None:
             self._stored += [stored for _, stored in found]
         return [message for message, _ in found]
@@ -162,7 +162,7 @@ class Decoder:
             # A crash left it unwritten, and what follows may be the body of a record that lost its header.
             self._unwritten = True
             text, closed = text[: text.rfind(b"\n", 0, unwritten) + 1], True
-        found, _, self.unfinished = one_liners(text, lambda line, _: preamble_id(before + line), closed=closed)
+        found, _, self.unfinished = one_line_messages(text, lambda line, _: preamble_id(before + line), closed=closed)
         return self._give(found)
 
     def _drop_bom(self) -> bool:
@@ -206,11 +206,11 @@ def _plain_scope(lines: bytes) -> tuple[str, str, str, str, str]:
     fields = header.parse_subset(lines[1:].decode())
     if fields is None or b":\n" in lines or not fields.keys() <= _SCOPE or len(lines) > _LONGEST_PLAIN:
         raise ValueError("not a plain scope")
-    kind, project_id, task_id, run_id, issue_id = (fields.get(name, "") for name in SCOPE)
+    kind, project_id, task_id, run_id, issue_id = (fields.get(name, "") for name in SCALAR_FIELDS)
     return kind or "INFO", project_id, task_id, run_id, issue_id
 
 
-def read_record(mark: bytes, piece: bytes, then: Then) -> tuple[list[Found], bool]:
+def read_record(mark: bytes, piece: bytes, then: RecordEnd) -> tuple[list[Stored], bool]:
     """The messages of one record, given its start and the rest; True where some is kept back.
 
     A record that cannot be read gives none, and spoils no other.
@@ -218,7 +218,7 @@ def read_record(mark: bytes, piece: bytes, then: Then) -> tuple[list[Found], boo
     text = piece.replace(b"\r\n", b"\n") if is_crlf(mark) else piece
     end = header_end(text)
     if not end:
-        return [], then is Then.PERHAPS_MORE
+        return [], then is RecordEnd.MAY_GROW
     try:
         fields = header.parse("msg_id:" + text[: end.start()].decode("utf-8", "replace"))
         message = from_fields(fields)
@@ -228,37 +228,37 @@ def read_record(mark: bytes, piece: bytes, then: Then) -> tuple[list[Found], boo
         return [], False  # quoted, or no UTF-8: whoever looks for a cursor looks for these bytes
     head, region = text[: end.end()], text[end.end() :]
     start = mark.lstrip(b"\r\n")
-    line_end = b"" if piece.endswith(b"\n") and then is not Then.A_RECORD else b"\n"
+    line_end = b"" if piece.endswith(b"\n") and then is not RecordEnd.NEXT_RECORD else b"\n"
     stored = start + piece + line_end
     length = fields.get("content_length")
     if length is None:
-        unfinished = then is Then.PERHAPS_MORE and not region.endswith(b"\n")
+        unfinished = then is RecordEnd.MAY_GROW and not region.endswith(b"\n")
         return ([], True) if unfinished else ([(_with_body(message, region, None), stored)], False)
     if not LENGTH.fullmatch(str(length)):
         return [(_with_body(message, unescape(region), False), stored)], False
     length = int(length)
     whole = without_unwritten(region, length, then)
-    found, unfinished = _with_length(message, start + head, whole, length, closed=then is not Then.PERHAPS_MORE)
+    found, unfinished = _with_length(message, start + head, whole, length, closed=then is not RecordEnd.MAY_GROW)
     if len(found) == 1 and whole == region and not unfinished:
         found = [(found[0][0], stored)]
-    return found, unfinished or (then is Then.PERHAPS_MORE and whole != region)
+    return found, unfinished or (then is RecordEnd.MAY_GROW and whole != region)
 
 
-def without_unwritten(region: bytes, length: int, then: Then) -> bytes:
+def without_unwritten(region: bytes, length: int, then: RecordEnd) -> bytes:
     """What stands behind a header, without what a crash left of the next record below its body:
     blocks of NUL and whatever follows them, and the first bytes of a start."""
     unwritten = region.find(b"\0")
     if unwritten >= 0:  # in the body: what stands below may be that of a record that lost its header
         end = max(unwritten, length)
         region = region[:end] if region[end:].strip(b"\r\n") else region
-    elif then is Then.A_RECORD:
+    elif then is RecordEnd.NEXT_RECORD:
         return region
     return region[: kept_before_start(region, length)]
 
 
 def _with_length(
     message: Message, head: bytes, region: bytes, length: int, *, closed: bool
-) -> tuple[list[Found], bool]:
+) -> tuple[list[Stored], bool]:
     """Verify the body against its length, and read what stands below it."""
     body = region.rstrip(b"\r\n")
     if len(body) < length:
@@ -266,7 +266,7 @@ def _with_length(
     if len(body) == length:
         return [(_with_body(message, unescape(body), True), head + body + b"\n")], False
     below = region[length:] if length else b"\n" + region  # a line can stand right below the header
-    added, text, unfinished = one_liners(below, lambda _, count: f"{message.msg_id}+{count}", closed=closed)
+    added, text, unfinished = one_line_messages(below, lambda _, count: f"{message.msg_id}+{count}", closed=closed)
     text = text if length else text.removeprefix(b"\n")
     own = head + body[:length] + text.rstrip(b"\r\n") + b"\n"
     if START.search(own, len(head)):  # two lines with a message between them: together they begin a record

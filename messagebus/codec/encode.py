@@ -8,7 +8,7 @@ from functools import lru_cache
 from messagebus.codec import header
 from messagebus.codec.framing import MAX_HEADER, OTHER_FIELDS, escape
 from messagebus.errors import InvalidMessageError
-from messagebus.message import SCOPE, Draft, Message, as_parents, format_time
+from messagebus.message import SCALAR_FIELDS, Draft, Message, as_parents, format_time
 
 
 def encode(msg_id: str, ts: datetime, rest: bytes) -> bytes:
@@ -40,7 +40,9 @@ def encode_rest(draft: Draft | Message) -> bytes:
 
 @lru_cache(maxsize=128)
 def _scope_text(*values: str) -> bytes:
-    return "".join(header.entry(name, value) for name, value in zip(SCOPE, values, strict=True) if value).encode()
+    return "".join(
+        header.entry(name, value) for name, value in zip(SCALAR_FIELDS, values, strict=True) if value
+    ).encode()
 
 
 def _relations_text(draft: Draft | Message) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 from messagebus import msgid
 from messagebus.codec.header import Fields, HeaderError
-from messagebus.message import SCOPE, Link, Message, Parent, parse_time
+from messagebus.message import SCALAR_FIELDS, Link, Message, Parent, parse_time
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NULLS = ("null", "~")  # what YAML calls null is text to us
@@ -27,7 +27,7 @@ def from_fields(fields: Fields) -> Message:
     ]
     links = [link for link in links if link.url]
     parents = [parent for parent in parents if parent.msg_id]
-    kind, project_id, task_id, run_id, issue_id = (_text(fields, name) for name in SCOPE)
+    kind, project_id, task_id, run_id, issue_id = (_text(fields, name) for name in SCALAR_FIELDS)
     return Message(
         msg_id,
         _time(_text(fields, "ts"), msg_id),

@@ -12,10 +12,10 @@ from itertools import chain
 from typing import Literal, NamedTuple
 
 from messagebus.codec import header
-from messagebus.codec.decode import LENGTH, Then, read_plain, read_record, without_unwritten
+from messagebus.codec.decode import LENGTH, RecordEnd, read_plain, read_record, without_unwritten
 from messagebus.codec.framing import BOM, PLAIN_START, first_start, header_end, id_of, is_crlf, lead, split
 from messagebus.codec.header import HeaderError
-from messagebus.codec.one_line import Found, one_liners
+from messagebus.codec.one_line import Stored, one_line_messages
 from messagebus.message import Message
 
 _OPENING = re.compile(rb"\A---\r+\n")
@@ -23,7 +23,7 @@ Flaw = Literal["", "header", "torn", "length"]
 _Unit = tuple[bytes, bytes]  # a record start, and what follows it
 
 
-class Piece(NamedTuple):
+class Span(NamedTuple):
     """A record, or the text above the first one, of which ``mark`` is empty.
 
     ``mark`` is the record start (a line end, the blank line, ``---``, ``msg_id:``), ``text`` all that
@@ -63,7 +63,7 @@ def as_lf(raw: bytes, *, crlf: bool) -> bytes:
     return _OPENING.sub(b"---\n", raw, count=1)
 
 
-def survey(chunks: Iterable[bytes]) -> Iterator[Piece]:
+def scan(chunks: Iterable[bytes]) -> Iterator[Span]:
     """The pieces of a file, which is given in chunks from its start on."""
     chunks = iter(chunks)
     first = b""
@@ -80,7 +80,7 @@ def survey(chunks: Iterable[bytes]) -> Iterator[Piece]:
         skipped = mark[: lead(mark)] if mark else text[: len(text) - len(body)]
         if mark or body:
             body = body if unit else body.removesuffix(b"\n")
-            yield Piece(offset + len(skipped), line + skipped.count(b"\n"), mark, body, is_last=unit is None)
+            yield Span(offset + len(skipped), line + skipped.count(b"\n"), mark, body, is_last=unit is None)
         offset += len(mark) + len(text)
         line += mark.count(b"\n") + text.count(b"\n")
 
@@ -116,22 +116,22 @@ class Record(NamedTuple):
     ``why`` tells the flaw to a person. ``other`` is text that belongs to no message.
     """
 
-    found: list[Found]
+    found: list[Stored]
     flaw: Flaw = ""
     why: str = ""
     other: bytes = b""
 
 
-def plain_message(piece: Piece) -> Message | None:
+def plain_message(piece: Span) -> Message | None:
     """The message of a piece that is just as we write it, the fast way; None of any other."""
     return read_plain(piece.text) if piece.mark == PLAIN_START else None
 
 
-def examine(piece: Piece) -> Record:
+def examine(piece: Span) -> Record:
     """Read a piece of a file that nobody writes to."""
     if not piece.mark:
         return _above(piece)
-    then = Then.NOTHING if piece.is_last else Then.A_RECORD
+    then = RecordEnd.END_OF_FILE if piece.is_last else RecordEnd.NEXT_RECORD
     found = read_record(piece.mark, piece.text, then)[0]
     if not found:
         return Record([], "header", _why_unread(piece))
@@ -166,16 +166,16 @@ def _unwritten(body: bytes) -> tuple[Flaw, str]:
     return ("torn", "it holds blocks that a crash left unwritten") if b"\0" in body else ("", "")
 
 
-def _above(piece: Piece) -> Record:
+def _above(piece: Span) -> Record:
     """Text above the first record."""
     text = b"\n" + piece.text
     unwritten = text.find(b"\0")  # nothing is read from that line on
     readable = text if unwritten < 0 else text[: text.rfind(b"\n", 0, unwritten) + 1]
-    lines, other, _ = one_liners(readable, lambda line, _: f"{piece.line + line - 1}", closed=True)
+    lines, other, _ = one_line_messages(readable, lambda line, _: f"{piece.line + line - 1}", closed=True)
     return Record(lines, other=(other + text[len(readable) :]).strip(b"\r\n\t "))
 
 
-def _why_unread(piece: Piece) -> str:
+def _why_unread(piece: Span) -> str:
     text = piece.text.replace(b"\r\n", b"\n") if piece.is_crlf else piece.text
     if not header_end(text):
         return "no line --- closes it within 64 KiB"

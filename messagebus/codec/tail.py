@@ -15,18 +15,18 @@ from messagebus.codec.framing import (
     is_crlf,
     kept_before_start,
 )
-from messagebus.msgid import OURS
+from messagebus.msgid import OWN_ID
 
 _ID_KEY = b"\nmsg_id:"
 _START_AT_END = re.compile(rb"\n\r*\n---\r*\nmsg_id:\Z")
-_RECORD_OF_OURS = re.compile(rb"\n\r?\n---\r?\nmsg_id: (%b)\r?\n" % OURS.encode())
+_RECORD_OF_OURS = re.compile(rb"\n\r?\n---\r?\nmsg_id: (%b)\r?\n" % OWN_ID.encode())
 _LONGEST_START = 64  # bytes: nobody writes more CRs than that
 _BLANK_LINE_ABOVE = re.compile(rb"\n\r*\n\Z")
 _HEADER_LINE = re.compile(rb"[A-Za-z_]+:(?: .*)?| +\S.*|- .*")
 
 
-class Seam(NamedTuple):
-    """Where the next record goes, as ``find_seam`` found it.
+class AppendPoint(NamedTuple):
+    """Where the next record goes, as ``find_append_point`` found it.
 
     ``last_id`` is the id of the last record that stays (None: there is none), ``keep`` the
     number of bytes that stay, ``glue`` what must stand between them and the next record.
@@ -37,7 +37,7 @@ class Seam(NamedTuple):
     glue: bytes
 
 
-def find_seam(data: bytes, *, whole_file: bool, first: int = -1) -> Seam:
+def find_append_point(data: bytes, *, whole_file: bool, first: int = -1) -> AppendPoint:
     """Look over the end of a file and say how the next record is to be joined to it.
 
     ``data`` is any end of the file; where ``last_id`` comes out None, a longer end may know
@@ -56,10 +56,10 @@ def find_seam(data: bytes, *, whole_file: bool, first: int = -1) -> Seam:
     end = _end_to_keep(text, below_text=below_text)
     keep = max(end + shift, bom)
     glue = b"" if keep == bom else b"\n" if text[end - 1 : end] == b"\n" else b"\n\n"
-    return Seam(_last_id(text[:end]), keep, glue)
+    return AppendPoint(_last_id(text[:end]), keep, glue)
 
 
-def last_of_ours(data: bytes, *, whole_file: bool) -> str | None:
+def last_own_id(data: bytes, *, whole_file: bool) -> str | None:
     """The last id of ours among the records that start in ``data``: where the last record is foreign,
     its id may be of any time, and ours must increase behind it as they did in front."""
     first = first_start(b"\n" + data) if whole_file else 0

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from messagebus import msgid
 from messagebus.codec import header
-from messagebus.codec.decode import Then, read_record
+from messagebus.codec.decode import RecordEnd, read_record
 from messagebus.codec.framing import PLAIN_START, START, id_line
-from messagebus.codec.one_line import Found
-from messagebus.codec.scan import Piece, examine, survey
-from messagebus.codec.tail import find_seam
+from messagebus.codec.one_line import Stored
+from messagebus.codec.scan import Span, examine, scan
+from messagebus.codec.tail import find_append_point
 from messagebus.merge.order import union
 from messagebus.merge.paragraphs import Paragraph, joined, lines_of, paragraphs_of, united
 from messagebus.message import Message
@@ -66,9 +66,9 @@ def _merged_above(was: list[Paragraph], one: list[Paragraph], two: list[Paragrap
 def _taken_apart(data: bytes) -> tuple[bytes, _Texts]:
     """The text above the first record, and the records; without what a crash left at the end."""
     data = data.rstrip(b"\0")
-    data = data[: find_seam(data, whole_file=True).keep]
+    data = data[: find_append_point(data, whole_file=True).keep]
     above, records = b"", _Texts()
-    for piece in survey((data,)):
+    for piece in scan((data,)):
         text = (piece.text.replace(b"\r\n", b"\n") if piece.is_crlf else piece.text).rstrip(b"\r\n")
         if piece.mark:
             text = text if _fits(text) else _refitted(piece, text)
@@ -84,7 +84,7 @@ def _fits(text: bytes) -> bool:
     return head.endswith(b"\ncontent_length: %d" % len(body))
 
 
-def _refitted(piece: Piece, text: bytes) -> bytes:
+def _refitted(piece: Span, text: bytes) -> bytes:
     """What a person changed gets the length that fits before it is compared: so the merge leaves no
     record marked as changed, and who did the same before has the same bytes."""
     record = examine(piece)
@@ -148,7 +148,7 @@ def _rank(core: bytes) -> tuple[bool, bool, bytes]:
 
 
 def _read(texts: Iterable[bytes]) -> _Versions:
-    cores, lines = set(), list[Found]()
+    cores, lines = set(), list[Stored]()
     for text in texts:
         found = _found(text)
         own = found[0][1].removeprefix(_START).rstrip(b"\r\n") if found else text
@@ -159,8 +159,8 @@ def _read(texts: Iterable[bytes]) -> _Versions:
     return _Versions(cores, lines_of(lines))
 
 
-def _found(text: bytes) -> list[Found]:
-    return read_record(PLAIN_START, text, Then.A_RECORD)[0]
+def _found(text: bytes) -> list[Stored]:
+    return read_record(PLAIN_START, text, RecordEnd.NEXT_RECORD)[0]
 
 
 def _message(core: bytes) -> Message:

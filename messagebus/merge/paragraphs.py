@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from messagebus.codec.framing import BOM
-from messagebus.codec.one_line import Found, one_liners
+from messagebus.codec.one_line import Stored, one_line_messages
 from messagebus.merge.order import union
 
 _LOOKS_LIKE_A_RECORD = re.compile(rb"^(?=---\r*\nmsg_id:)", re.MULTILINE)
@@ -34,7 +34,7 @@ def paragraphs_of(text: bytes) -> list[Paragraph]:
     return _counted([*parts, *_split(text[unwritten:], _NEVER)])
 
 
-def lines_of(found: Iterable[Found]) -> list[Paragraph]:
+def lines_of(found: Iterable[Stored]) -> list[Paragraph]:
     """One-line messages as paragraphs."""
     return _counted((message.ts, line.rstrip(b"\r\n")) for message, line in found)
 
@@ -55,7 +55,7 @@ def joined(paragraphs: Iterable[Paragraph]) -> bytes:
 
 def _parts(text: bytes) -> Iterator[tuple[datetime | None, bytes]]:
     at = 0
-    for message, line in one_liners(text, lambda *_: "", closed=True)[0]:
+    for message, line in one_line_messages(text, lambda *_: "", closed=True)[0]:
         start = text.index(b"\n" + line, at)
         yield from _split(text[at:start], None)
         yield message.ts, line.rstrip(b"\r\n")

@@ -12,15 +12,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 
-from messagebus.backends.file.segments import Log, Segment, archive_moment, is_same, list_archives
-from messagebus.codec.scan import Piece, examine, plain_message
+from messagebus.backends.file.segments import LogSnapshot, Segment, archive_moment, is_same, list_archives
+from messagebus.codec.scan import Span, examine, plain_message
 from messagebus.errors import BusNotFoundError, InvalidBusPathError
 from messagebus.message import Message
-from messagebus.msgid import Order, is_go, is_ours, order, time_of
-from messagebus.repair.findings import Finding, Place, found_at, found_in
+from messagebus.msgid import Order, is_go, is_own, order, time_of
+from messagebus.repair.findings import Finding, Location, found_at, found_in
 from messagebus.repair.joined import joined_in
 from messagebus.repair.rewrite import MENDED, is_known
-from messagebus.repair.scan_files import ids_of, pieces_of, settled
+from messagebus.repair.scan_files import ids_of, settled, spans_of
 
 Progress = Callable[[int, int], object]
 
@@ -37,10 +37,10 @@ def check_bus(path: str | os.PathLike[str], *, progress: Progress | None = None)
     BusNotFoundError where there is neither the file nor an archive of it, InvalidBusPathError where
     something else than a file or a link stands there, OSError.
     """
-    return look_over(os.path.abspath(path), progress, is_locked=False)
+    return check_log(os.path.abspath(path), progress, is_locked=False)
 
 
-def look_over(path: str, progress: Progress | None, *, is_locked: bool) -> Iterator[Finding]:
+def check_log(path: str, progress: Progress | None, *, is_locked: bool) -> Iterator[Finding]:
     """The same for who may hold the lock, so that nobody is writing."""
     if not os.path.lexists(path) and not list_archives(path):
         raise BusNotFoundError(f"{path} does not exist, and neither do archives of it: name another bus")
@@ -48,7 +48,7 @@ def look_over(path: str, progress: Progress | None, *, is_locked: bool) -> Itera
     if os.path.islink(path):
         yield found_in(path, "link", f"{path} is a symbolic link, which nobody reads: put the file itself there")
         return
-    with closing(Log(path)) as log:
+    with closing(LogSnapshot(path)) as log:
         yield from _Check(log, progress or (lambda _done, _all: None), is_locked=is_locked).run()
 
 
@@ -72,14 +72,14 @@ def _leftovers(path: str) -> Iterator[Finding]:
 class _Check:
     """One look over a log."""
 
-    def __init__(self, log: Log, progress: Progress, *, is_locked: bool) -> None:
+    def __init__(self, log: LogSnapshot, progress: Progress, *, is_locked: bool) -> None:
         self._log = log
         self._progress = progress
         self._is_locked = is_locked
         self.path = log.path
         self._sizes = [_size(log.name(position)) for position in range(len(log))]
         self.ids = _Ids()
-        self.parents: dict[str, Place] = {}  # and who named each first
+        self.parents: dict[str, Location] = {}  # and who named each first
         self.joined: list[_Joined] = []
 
     def run(self) -> Iterator[Finding]:
@@ -101,10 +101,10 @@ class _Check:
         except InvalidBusPathError as error:
             yield found_in(path, "link", str(error))
 
-    def _told(self, segment: Segment, position: int) -> Iterator[Piece]:
+    def _told(self, segment: Segment, position: int) -> Iterator[Span]:
         """The pieces of a file, with word of the progress, and the last one as nobody is writing it."""
         before, total = sum(self._sizes[:position]), sum(self._sizes)
-        for number, piece in enumerate(pieces_of(segment)):
+        for number, piece in enumerate(spans_of(segment)):
             if number % _TOLD_EVERY == 0:
                 self._progress(before + piece.offset, total)
             may_grow = piece.is_last and not segment.closed and not self._is_locked
@@ -117,7 +117,7 @@ class _Check:
         if not wanted:
             return
         times = Counter(msg_id for msg_id in ids_of(self._log) if msg_id in wanted)
-        late: dict[str, list[Place]] = {}
+        late: dict[str, list[Location]] = {}
         for place, kind in self.ids.suspects:
             if times[place.msg_id] > 1:
                 yield found_at(place, "duplicate")
@@ -138,7 +138,7 @@ class _Check:
 class _Joined:
     """Records that the text of one above has swallowed, or quotes."""
 
-    def __init__(self, above: str, places: list[Place]) -> None:
+    def __init__(self, above: str, places: list[Location]) -> None:
         self.places = places
         self._above = above
         self.below = ""  # the id that follows
@@ -161,7 +161,7 @@ class _Ids:
     """The ids of a log as they come by: which break the order, and which may be there twice."""
 
     def __init__(self) -> None:
-        self.suspects: list[tuple[Place, str]] = []  # may be there twice, or are what the text says
+        self.suspects: list[tuple[Location, str]] = []  # may be there twice, or are what the text says
         self._latest: Order = (-1, "")
         self._above: Order = (-1, "")
         self._newest = ""  # an id of ours that is both
@@ -169,7 +169,7 @@ class _Ids:
 
     def goes_on(self, msg_id: str) -> bool:
         """Take the next id, if it is one of ours behind one of ours: they compare as text."""
-        if not self._newest or msg_id <= self._newest or not is_ours(msg_id):
+        if not self._newest or msg_id <= self._newest or not is_own(msg_id):
             return False
         self._newest = msg_id
         return True
@@ -180,7 +180,7 @@ class _Ids:
             self._latest = self._above = order(self._newest) or self._latest
         return self._latest
 
-    def take(self, place: Place, floor: Order) -> None:
+    def take(self, place: Location, floor: Order) -> None:
         """The next id; order is a matter of its file, behind ``floor``."""
         here, latest, msg_id = order(place.msg_id), self.latest(), place.msg_id
         if here is None:
@@ -191,7 +191,7 @@ class _Ids:
         if here <= latest:
             kind = "late" if _is_late(here, self._above) else "order" if floor < here < self._above else ""
             self.suspects.append((place, kind))
-        self._newest = msg_id if here > latest and is_ours(msg_id) else ""
+        self._newest = msg_id if here > latest and is_own(msg_id) else ""
         self._latest, self._above = max(here, latest), here
 
 
@@ -209,11 +209,11 @@ class _File:
         self._before = before
         self._floor = check.ids.latest()  # of the files before
         self._is_first, self._overlaps = True, False
-        self._line_ends: dict[bool, Piece] = {}  # the first piece in CRLF, and the first in LF
+        self._line_ends: dict[bool, Span] = {}  # the first piece in CRLF, and the first in LF
         self._noted: Counter[str] = Counter()
-        self._first: dict[str, Piece] = {}
+        self._first: dict[str, Span] = {}
 
-    def run(self, pieces: Iterator[Piece]) -> Iterator[Finding]:
+    def run(self, pieces: Iterator[Span]) -> Iterator[Finding]:
         for piece in pieces:
             if self._check.joined and piece.mark:
                 self._check.joined[-1].below = self._check.joined[-1].below or piece.msg_id
@@ -230,7 +230,7 @@ class _File:
         for kind, count in self._noted.items():
             yield self._at(self._first[kind], kind, count=count)
 
-    def _examined(self, piece: Piece) -> Iterator[Finding]:
+    def _examined(self, piece: Span) -> Iterator[Finding]:
         record = examine(piece)
         if record.found and MENDED in record.found[0][0].meta:
             self._note("mended", piece)
@@ -245,17 +245,17 @@ class _File:
         elif record.found:
             self._note("one-line", piece, len(record.found))
 
-    def _record(self, piece: Piece, message: Message, *below: Message) -> None:
+    def _record(self, piece: Span, message: Message, *below: Message) -> None:
         if message.intact is None:
             self._note("no-length", piece)
-            if places := [self._place(inner) for inner in joined_in(piece)]:
+            if places := [self._location(inner) for inner in joined_in(piece)]:
                 self._check.joined.append(_Joined(message.msg_id, places))
         if below:
             self._note("one-line", piece, len(below))
         for parent in message.parents:
-            self._check.parents.setdefault(parent.msg_id, self._place(piece))
+            self._check.parents.setdefault(parent.msg_id, self._location(piece))
 
-    def _id(self, piece: Piece) -> Iterator[Finding]:
+    def _id(self, piece: Span) -> Iterator[Finding]:
         here = order(piece.msg_id)
         if here and here <= self._floor and not self._overlaps and not _is_late(here, self._floor):
             self._overlaps = True
@@ -263,7 +263,7 @@ class _File:
         elif self._is_first and (seconds := self._missing(here)):
             yield self._at(piece, "stretch", before=self._before, seconds=seconds)
         self._is_first = False
-        self._check.ids.take(self._place(piece), self._floor)
+        self._check.ids.take(self._location(piece), self._floor)
 
     def _missing(self, here: Order | None) -> int:
         """Seconds between the rotation that made the archive before, and the message that it was made for:
@@ -274,15 +274,15 @@ class _File:
         seconds = here[0] / 1000 - max(moment.timestamp(), self._floor[0] / 1000)
         return round(seconds) if seconds > _LONGEST_ROTATION else 0
 
-    def _note(self, kind: str, piece: Piece, count: int = 1) -> None:
+    def _note(self, kind: str, piece: Span, count: int = 1) -> None:
         self._noted[kind] += count
         self._first.setdefault(kind, piece)
 
-    def _place(self, piece: Piece) -> Place:
-        return Place(self._path, piece.line, piece.offset, piece.msg_id)
+    def _location(self, piece: Span) -> Location:
+        return Location(self._path, piece.line, piece.offset, piece.msg_id)
 
-    def _at(self, piece: Piece, kind: str, **details: object) -> Finding:
-        return found_at(self._place(piece), kind, **details)
+    def _at(self, piece: Span, kind: str, **details: object) -> Finding:
+        return found_at(self._location(piece), kind, **details)
 
 
 def _size(path: str) -> int:

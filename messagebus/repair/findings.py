@@ -54,7 +54,7 @@ class Finding:
         return self.code < "BUS100"
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """A record, for what is known about it only later."""
 
     path: str
@@ -63,7 +63,7 @@ class Place(NamedTuple):
     msg_id: str
 
 
-def found_at(place: Place, kind: str, **details: object) -> Finding:
+def found_at(place: Location, kind: str, **details: object) -> Finding:
     """A finding about a record."""
     return Finding(CODES[kind], place.path, _TEXTS[kind].format(**details), place.line, place.offset, place.msg_id)
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterator
 
-from messagebus.codec.decode import Then, read_record
+from messagebus.codec.decode import RecordEnd, read_record
 from messagebus.codec.framing import MAX_HEADER, header_end
-from messagebus.codec.scan import Piece
+from messagebus.codec.scan import Span
 
 _START = re.compile(rb"\n---\r*\nmsg_id:")
 
 
-def joined_in(piece: Piece) -> Iterator[Piece]:
+def joined_in(piece: Span) -> Iterator[Span]:
     """Every readable record that begins in the text of this one, up to the end of that text."""
     text = piece.text
     first = piece.offset + len(piece.mark.lstrip(b"\r\n"))
@@ -26,14 +26,14 @@ def joined_in(piece: Piece) -> Iterator[Piece]:
         below = text[match.end() : match.end() + MAX_HEADER + 1]
         end = header_end(below)
         at = match.end() - 1
-        if end and read_record(match[0], below[: end.end()], Then.A_RECORD)[0]:
+        if end and read_record(match[0], below[: end.end()], RecordEnd.NEXT_RECORD)[0]:
             start = match.start() + 1
             line = piece.line + 1 + text.count(b"\n", 0, start)
-            yield Piece(first + start, line, match[0], text[match.end() :], piece.is_last)
+            yield Span(first + start, line, match[0], text[match.end() :], piece.is_last)
             at += end.end()
 
 
-def split_joined(piece: Piece, ids: Container[str]) -> Iterator[Piece]:
+def split_joined(piece: Span, ids: Container[str]) -> Iterator[Span]:
     """The piece without the records of these ids that its text holds, and then those."""
     for inner in joined_in(piece) if ids else ():
         if inner.msg_id in ids:

@@ -18,14 +18,14 @@ from typing import NamedTuple
 
 from messagebus.backends.file import lock, segments
 from messagebus.backends.file.create import NO_LINKS, copy_permissions, open_to_append
-from messagebus.codec.scan import Piece
+from messagebus.codec.scan import Span
 from messagebus.discovery import scope_of
 from messagebus.errors import InvalidBusPathError, LockTimeoutError
 from messagebus.msgid import Order, next_msg_id, order
-from messagebus.repair.check import Progress, look_over
+from messagebus.repair.check import Progress, check_log
 from messagebus.repair.findings import CODES, Finding
 from messagebus.repair.rewrite import Rewrite, Scope, id_behind, new_record
-from messagebus.repair.scan_files import pieces_of
+from messagebus.repair.scan_files import spans_of
 
 _TO_SORT = {CODES["order"], CODES["duplicate"], CODES["overlap"]}
 _NO_FILE = b"There was no file beside the archives: a rotation was interrupted, or somebody removed it."
@@ -38,7 +38,7 @@ _DONE = {
 }
 
 
-class Mended(NamedTuple):
+class Repaired(NamedTuple):
     """A file that was mended: its path, where the original is kept ("" where nothing was rewritten),
     and what was done, a line each."""
 
@@ -47,13 +47,13 @@ class Mended(NamedTuple):
     done: list[str]
 
 
-def mend_bus(
+def repair_bus(
     path: str | os.PathLike[str],
     *,
     split_joined: bool = False,
     lock_timeout: float = 10.0,
     progress: Progress | None = None,
-) -> list[Mended]:
+) -> list[Repaired]:
     """Mend what ``check_bus`` finds in the log at ``path``; where it finds nothing, nothing is touched.
 
     split_joined: make records that the text of others has swallowed (BUS012) messages again, too.
@@ -67,16 +67,16 @@ def mend_bus(
         return []
     is_new = not os.path.lexists(path)
     with _locked(path, lock_timeout):
-        return list(_Mending(path, _damage(path, left, progress, is_locked=True), is_new=is_new).run())
+        return list(_Repair(path, _damage(path, left, progress, is_locked=True), is_new=is_new).run())
 
 
 def _damage(path: str, left: Collection[str], progress: Progress | None, *, is_locked: bool) -> list[Finding]:
     """What is to be mended: all but the codes that are ``left``."""
-    found = look_over(path, progress, is_locked=is_locked)
+    found = check_log(path, progress, is_locked=is_locked)
     return [finding for finding in found if finding.is_damage and finding.code not in left]
 
 
-class _Span(NamedTuple):
+class _IdRange(NamedTuple):
     """A file of the log: its path, and the earliest and the latest id in it (None: it has none)."""
 
     path: str
@@ -84,7 +84,7 @@ class _Span(NamedTuple):
     last: Order | None
 
 
-class _Mending:
+class _Repair:
     """What has to be done to the files of one log, whose lock is held."""
 
     def __init__(self, path: str, damage: list[Finding], *, is_new: bool) -> None:
@@ -97,10 +97,10 @@ class _Mending:
         self._repeated = {finding.msg_id: b"" for finding in damage if finding.code == CODES["duplicate"]}
         self._scope = Scope(scope.project_id or "unknown", scope.task_id, datetime.now(UTC))
 
-    def run(self) -> Iterator[Mended]:
+    def run(self) -> Iterator[Repaired]:
         for leftover in self._leftovers:
             os.unlink(leftover)
-            yield Mended(leftover, "", ["removed what an interrupted rotation or mending had left"])
+            yield Repaired(leftover, "", ["removed what an interrupted rotation or mending had left"])
         spans = _spans(self._path) if self._damage or self._is_new else []
         last = _id_in_front(self._path, spans)
         for files in _clusters(spans):
@@ -122,13 +122,13 @@ class _Mending:
             if self._repeated.get(piece.msg_id) == b"":
                 self._repeated[piece.msg_id] = piece.as_lf()
 
-    def _made(self, before: str) -> Mended:
+    def _made(self, before: str) -> Repaired:
         """Let the new file tell why it is there: else messages would seem to be missing in front of its first."""
         _replace(self._path, [new_record(id_behind(before), "GAP", {}, _NO_FILE, self._scope)], keep=False)
         segments.flush_directory(self._path)
-        return Mended(self._path, "", ["made the file, which was missing beside its archives"])
+        return Repaired(self._path, "", ["made the file, which was missing beside its archives"])
 
-    def _rewrite(self, files: list[_Span], damage: list[Finding], before: str) -> Generator[Mended, None, str]:
+    def _rewrite(self, files: list[_IdRange], damage: list[Finding], before: str) -> Generator[Repaired, None, str]:
         """Write a file anew; or some that overlap, as one in place of the newest. Returns its last id."""
         *others, target = (span.path for span in files)
         codes = {finding.code for finding in damage}
@@ -142,29 +142,29 @@ class _Mending:
             live=target == self._path,
         )
         broken = _replace(target, rewrite.records(chain.from_iterable(map(_pieces, (*others, target)))))
-        yield Mended(target, broken, [*(done for code, done in _DONE.items() if code in codes), *rewrite.done])
+        yield Repaired(target, broken, [*(done for code, done in _DONE.items() if code in codes), *rewrite.done])
         for path in others:
             broken = _broken_name(path)
             os.rename(path, broken)
-            yield Mended(path, broken, [f"moved its records to {target}: the two overlapped"])
+            yield Repaired(path, broken, [f"moved its records to {target}: the two overlapped"])
         segments.flush_directory(self._path)
         return rewrite.last
 
 
-def _spans(path: str) -> list[_Span]:
+def _spans(path: str) -> list[_IdRange]:
     """The files of the log, archives first."""
     spans = []
-    with closing(segments.Log(path)) as log:
+    with closing(segments.LogSnapshot(path)) as log:
         for position in range(len(log)):
             with suppress(InvalidBusPathError), log.segment(position) as segment:
-                ids = [here for piece in pieces_of(segment) if (here := order(piece.msg_id))] if segment else []
-                spans.append(_Span(log.name(position), min(ids, default=None), max(ids, default=None)))
+                ids = [here for piece in spans_of(segment) if (here := order(piece.msg_id))] if segment else []
+                spans.append(_IdRange(log.name(position), min(ids, default=None), max(ids, default=None)))
     return spans
 
 
-def _clusters(spans: list[_Span]) -> list[list[_Span]]:
+def _clusters(spans: list[_IdRange]) -> list[list[_IdRange]]:
     """The files of a log, those together that overlap in time, with all between them."""
-    clusters: list[list[_Span]] = []
+    clusters: list[list[_IdRange]] = []
     for span in spans:
         files = [span]
         while (first := _first(files)) and (latest := _latest(chain.from_iterable(clusters))) and first <= latest:
@@ -173,15 +173,15 @@ def _clusters(spans: list[_Span]) -> list[list[_Span]]:
     return clusters
 
 
-def _first(files: list[_Span]) -> Order | None:
+def _first(files: list[_IdRange]) -> Order | None:
     return min((span.first for span in files if span.first), default=None)
 
 
-def _latest(files: Iterable[_Span]) -> Order | None:
+def _latest(files: Iterable[_IdRange]) -> Order | None:
     return max((span.last for span in files if span.last), default=None)
 
 
-def _id_in_front(path: str, spans: list[_Span]) -> str:
+def _id_in_front(path: str, spans: list[_IdRange]) -> str:
     """An id earlier than all of the log, and not later than its first archive, which may be empty."""
     moments = (moment.timestamp() for span in spans if (moment := segments.archive_moment(path, span.path)))
     ms = int(1000 * next(moments, time.time()))
@@ -189,12 +189,12 @@ def _id_in_front(path: str, spans: list[_Span]) -> str:
     return next_msg_id(None, max(min(ms, first[0] - 1) if first else ms, 0), bytes)
 
 
-def _pieces(path: str) -> Iterator[Piece]:
+def _pieces(path: str) -> Iterator[Span]:
     fd = segments.open_to_read(path)
     if fd is None:
         return
     try:
-        yield from pieces_of(segments.whole(fd, closed=True))
+        yield from spans_of(segments.whole(fd, closed=True))
     finally:
         os.close(fd)
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from messagebus.codec import header
 from messagebus.codec.edit import edited
 from messagebus.codec.framing import escape, kept_before_start, unescape
-from messagebus.codec.scan import Piece, Record, as_lf, examine, plain_message, split_header
+from messagebus.codec.scan import Record, Span, as_lf, examine, plain_message, split_header
 from messagebus.message import format_time
 from messagebus.msgid import Order, next_msg_id, order, sibling
 from messagebus.repair.joined import split_joined
@@ -83,18 +83,18 @@ class Rewrite:
         self._joined = joined  # ids of records that the text of others holds, and shall no longer
         self._sort = sort
         self._live = live
-        self._place: Order = order(before) or _HEAD
+        self._location: Order = order(before) or _HEAD
 
-    def records(self, pieces: Iterable[Piece]) -> Iterator[bytes]:
+    def records(self, pieces: Iterable[Span]) -> Iterator[bytes]:
         """What is to stand in the file, with a blank line between each two."""
         entries: Iterable[_Entry] = self._entries(pieces)
         if self._missing:
-            entries = chain((_Loose(self._place, "GAP", {}, self._missing.encode()),), entries)
+            entries = chain((_Loose(self._location, "GAP", {}, self._missing.encode()),), entries)
         if self._sort:
             entries = sorted(entries, key=lambda entry: entry.place)
         yield from self._numbered(entries)
 
-    def _entries(self, pieces: Iterable[Piece]) -> Iterator[_Entry]:
+    def _entries(self, pieces: Iterable[Span]) -> Iterator[_Entry]:
         for piece in chain.from_iterable(split_joined(piece, self._joined) for piece in pieces):
             if not piece.mark:
                 yield from self._above(piece)
@@ -103,7 +103,7 @@ class Rewrite:
             else:
                 yield from self._examined(piece, examine(piece))
 
-    def _above(self, piece: Piece) -> Iterator[_Entry]:
+    def _above(self, piece: Span) -> Iterator[_Entry]:
         """The one-line messages above the first record; their ids are the numbers of their lines."""
         record = examine(piece)
         if record.found:
@@ -113,7 +113,7 @@ class Rewrite:
         if record.other:
             yield self._loose(piece, "RECOVERED", record.other, "made a message of the text there")
 
-    def _examined(self, piece: Piece, record: Record) -> Iterator[_Entry]:
+    def _examined(self, piece: Span, record: Record) -> Iterator[_Entry]:
         if record.flaw == "header":
             yield from self._unreadable(piece)
             return
@@ -133,9 +133,9 @@ class Rewrite:
         if record.flaw != "torn":
             yield from self._other(piece, record.other)
         elif self._live and piece.is_last:
-            yield _Loose(self._place, "MENDED", {}, _TORN_END)  # readers are given it once something follows
+            yield _Loose(self._location, "MENDED", {}, _TORN_END)  # readers are given it once something follows
 
-    def _other(self, piece: Piece, other: bytes) -> Iterator[_Entry]:
+    def _other(self, piece: Span, other: bytes) -> Iterator[_Entry]:
         """What a crash left below a record."""
         if not other:
             return
@@ -145,21 +145,21 @@ class Rewrite:
         else:
             yield self._loose(piece, "RECOVERED", text, f"made a message of the text below {piece.msg_id}")
 
-    def _kept(self, piece: Piece, raw: bytes) -> Iterator[_Entry]:
+    def _kept(self, piece: Span, raw: bytes) -> Iterator[_Entry]:
         msg_id = piece.msg_id
-        self._place = order(msg_id) or self._place
+        self._location = order(msg_id) or self._location
         first = self._repeated.get(msg_id) or raw
         if msg_id in self._repeated:
             self._repeated[msg_id] = first
         if first is raw:
-            yield _Kept(self._place, raw)
+            yield _Kept(self._location, raw)
         elif first == raw:
             self.done.append(f"line {piece.line}: left out a second copy of {msg_id}")
         else:
             self.done.append(f"line {piece.line}: gave a second record {msg_id} an id of its own")
-            yield _Loose(self._place, "", {CONFLICT_OF: msg_id}, raw)
+            yield _Loose(self._location, "", {CONFLICT_OF: msg_id}, raw)
 
-    def _unreadable(self, piece: Piece) -> Iterator[_Entry]:
+    def _unreadable(self, piece: Span) -> Iterator[_Entry]:
         """All of a record as the body of another, of its id if that may stand for one."""
         msg_id, text = piece.msg_id, _written(piece.as_lf())
         if len(msg_id) <= _LONGEST_ID and order(msg_id) and header.scalar(msg_id) == msg_id:
@@ -169,9 +169,9 @@ class Rewrite:
         else:
             yield self._loose(piece, "UNREADABLE", text, "made an unreadable record the body of one that is")
 
-    def _loose(self, piece: Piece, kind: str, text: bytes, done: str) -> _Loose:
+    def _loose(self, piece: Span, kind: str, text: bytes, done: str) -> _Loose:
         self.done.append(f"line {piece.line}: {done}")
-        return _Loose(self._place, kind, {MENDED: f"line {piece.line}"}, _written(text))
+        return _Loose(self._location, kind, {MENDED: f"line {piece.line}"}, _written(text))
 
     def _numbered(self, entries: Iterable[_Entry]) -> Iterator[bytes]:
         """The bytes of all, with ids for the loose ones that keep the order."""
@@ -228,7 +228,7 @@ def is_known(record: Record) -> bool:
     return record.flaw == "torn" and record.found[0][0].meta.get(MENDED) == "torn"
 
 
-def _torn(piece: Piece) -> bytes | None:
+def _torn(piece: Span) -> bytes | None:
     """A torn record with its mark, and without blocks that a crash left unwritten. Its length does
     not fit: readers take that for the mark."""
     raw = piece.as_lf()

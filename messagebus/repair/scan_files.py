@@ -7,25 +7,25 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from messagebus.backends.file import lock
-from messagebus.backends.file.segments import Log, Segment
-from messagebus.codec.scan import Piece, examine, survey
+from messagebus.backends.file.segments import LogSnapshot, Segment
+from messagebus.codec.scan import Span, examine, scan
 from messagebus.errors import InvalidBusPathError
 
 _CHUNK = 1024 * 1024  # bytes
 _LOCK_TIMEOUT = 2.0  # seconds
 
 
-def pieces_of(segment: Segment) -> Iterator[Piece]:
+def spans_of(segment: Segment) -> Iterator[Span]:
     """The pieces of one file, as long as it was when it was opened."""
-    return survey(_chunks(segment.fd, 0, segment.size))
+    return scan(_chunks(segment.fd, 0, segment.size))
 
 
-def ids_of(log: Log) -> Iterator[str]:
+def ids_of(log: LogSnapshot) -> Iterator[str]:
     """The ids of all records."""
     for position in range(len(log)):
         with suppress(InvalidBusPathError), log.segment(position) as segment:
             if segment:
-                yield from (piece.msg_id for piece in pieces_of(segment) if piece.mark)
+                yield from (piece.msg_id for piece in spans_of(segment) if piece.mark)
 
 
 def _chunks(fd: int, offset: int, end: int) -> Iterator[bytes]:
@@ -34,7 +34,7 @@ def _chunks(fd: int, offset: int, end: int) -> Iterator[bytes]:
         yield data
 
 
-def settled(segment: Segment, piece: Piece) -> Piece:
+def settled(segment: Segment, piece: Span) -> Span:
     """The last record of the live file, if it has a flaw, as it is while nobody writes: it may have been
     half written when it was read."""
     record = examine(piece)
@@ -42,7 +42,7 @@ def settled(segment: Segment, piece: Piece) -> Piece:
         return piece
     try:
         end = os.fstat(segment.fd).st_size
-        again = next(survey(_chunks(segment.fd, piece.offset, end)), piece)
+        again = next(scan(_chunks(segment.fd, piece.offset, end)), piece)
     finally:
         lock.release(segment.fd)
     return again._replace(offset=piece.offset, line=piece.line)

@@ -21,7 +21,7 @@ FLAGS = "the flags"  # a rule
 _BUS_VARIABLES = ("MESSAGE_BUS", "JRUN_MESSAGE_BUS")
 
 
-class Found(NamedTuple):
+class Resolved(NamedTuple):
     """A value, and the rule that gave it. ``managed``: a bus in the tree under the root, whose
     directories are made when it is posted to."""
 
@@ -73,12 +73,12 @@ def has_editor() -> bool:
     return bool(os.environ.get("VISUAL") or os.environ.get("EDITOR"))
 
 
-def bus_to_post(flags: Flags) -> Found:
+def bus_to_post(flags: Flags) -> Resolved:
     """The bus a post goes to: --bus, environment, --project/--task, the walk upward."""
     return _named_bus(flags) or _environment_bus() or _project_bus(flags) or bus_upward(flags)
 
 
-def bus_to_read(flags: Flags) -> Found:
+def bus_to_read(flags: Flags) -> Resolved:
     """The bus a read looks at: --project/--task, --bus, environment, the walk upward."""
     if flags.bus is not None and (flags.project is not None or flags.task is not None):
         raise click.UsageError(
@@ -87,7 +87,7 @@ def bus_to_read(flags: Flags) -> Found:
     return _project_bus(flags) or _named_bus(flags) or _environment_bus() or bus_upward(flags)
 
 
-def doubt(flags: Flags, bus: Found) -> str | None:
+def doubt(flags: Flags, bus: Resolved) -> str | None:
     """Why a post to ``bus`` may go elsewhere than meant: a variable names it, but the flags or the
     directory name another."""
     if bus.rule not in _BUS_VARIABLES:
@@ -106,28 +106,28 @@ def doubt(flags: Flags, bus: Found) -> str | None:
     return None
 
 
-def make_directories(bus: Found) -> None:
+def make_directories(bus: Resolved) -> None:
     """Make the directories of a bus under the root."""
     if bus.managed:
         os.makedirs(os.path.dirname(bus.value), exist_ok=True)
 
 
-def scope(flags: Flags, bus: str) -> dict[str, Found]:
+def scope(flags: Flags, bus: str) -> dict[str, Resolved]:
     """What ``project_id``, ``task_id`` and ``run_id`` are, as far as anything says so.
 
     A task that a path says counts only where the project is that path's.
     """
-    found: dict[str, Found] = {}
+    found: dict[str, Resolved] = {}
     hints = [hint for hint in _hints(flags, bus) if hint.project or hint.task or hint.run]
     for hint in hints:
         if hint.project:
-            found.setdefault("project_id", Found(hint.project, hint.rule))
+            found.setdefault("project_id", Resolved(hint.project, hint.rule))
     project = found["project_id"].value if "project_id" in found else ""
     for hint in hints:
         if hint.task and (not hint.is_path or hint.project == project):
-            found.setdefault("task_id", Found(hint.task, hint.rule))
+            found.setdefault("task_id", Resolved(hint.task, hint.rule))
         if hint.run:
-            found.setdefault("run_id", Found(hint.run, hint.rule))
+            found.setdefault("run_id", Resolved(hint.run, hint.rule))
     return found
 
 
@@ -152,22 +152,22 @@ def _hints(flags: Flags, bus: str) -> Iterator[_Hint]:
         yield of_bus
 
 
-def _named_bus(flags: Flags) -> Found | None:
-    return None if flags.bus is None else Found(flags.bus, "--bus")
+def _named_bus(flags: Flags) -> Resolved | None:
+    return None if flags.bus is None else Resolved(flags.bus, "--bus")
 
 
-def _environment_bus() -> Found | None:
+def _environment_bus() -> Resolved | None:
     for name in _BUS_VARIABLES:
         if path := _path_in(name):
-            return Found(path, name)
+            return Resolved(path, name)
     return None
 
 
-def _project_bus(flags: Flags) -> Found | None:
+def _project_bus(flags: Flags) -> Resolved | None:
     if flags.project is None and flags.task is None:
         return None
     path = bus_path(root_directory(flags), project_of(flags), flags.task)
-    return Found(path, "--project and --task under the root" if flags.task else "--project under the root", True)
+    return Resolved(path, "--project and --task under the root" if flags.task else "--project under the root", True)
 
 
 def project_of(flags: Flags) -> str:
@@ -184,7 +184,7 @@ def root_directory(flags: Flags) -> str:
     return flags.root or _path_in("JRUN_RUNS_DIR") or expanded(DEFAULT_ROOT)
 
 
-def bus_upward(flags: Flags) -> Found:
+def bus_upward(flags: Flags) -> Resolved:
     """The first bus file from the start upward."""
     try:
         found = find_bus(flags.start)
@@ -192,7 +192,7 @@ def bus_upward(flags: Flags) -> Found:
         raise BusNotFoundError(f"{error}: --bus FILE, MESSAGE_BUS, or --project with --task") from None
     except InvalidBusPathError as error:
         raise InvalidBusPathError(f"{error}: --bus FILE, or MESSAGE_BUS") from None
-    return Found(found, f"the first bus file upward from {os.path.abspath(flags.start or os.curdir)}")
+    return Resolved(found, f"the first bus file upward from {os.path.abspath(flags.start or os.curdir)}")
 
 
 def _path_in(variable: str) -> str | None:

@@ -67,9 +67,7 @@ def draft_from(line: bytes, defaults: dict[str, Any], *, copy: bool) -> tuple[Dr
 def _without_what_the_log_says(data: dict[str, Any]) -> dict[str, Any]:
     """A stored message as a new one. An idempotency key, which the log keeps in ``meta``, remains one."""
     if data.get("intact") is False:
-        output.complain(
-            f"Warning: {data.get('msg_id')} was torn or edited ('intact' is false); its copy counts as whole."
-        )
+        output.warn(f"Warning: {data.get('msg_id')} was torn or edited ('intact' is false); its copy counts as whole.")
     kept = {name: value for name, value in data.items() if name not in _OF_THE_LOG}
     meta = kept.get("meta")
     if isinstance(meta, dict) and _KEY in meta:

@@ -26,7 +26,7 @@ from messagebus import (
     SinceIDNotFoundError,
 )
 from run_agent.cli import output
-from run_agent.cli.streams import ReaderGoneError
+from run_agent.cli.streams import BrokenOutputError
 
 # A verb: where its command is. A group: its help, and its verbs.
 VERBS: dict[str, Any] = {
@@ -45,7 +45,7 @@ VERBS: dict[str, Any] = {
 }
 
 # What people look for under another name.
-ELSEWHERE = {"watch": "read --follow", "tail": "read --follow", "send": "post", "follow": "read --follow"}
+SUGGESTIONS = {"watch": "read --follow", "tail": "read --follow", "send": "post", "follow": "read --follow"}
 
 EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (BusNotFoundError, 3),
@@ -56,7 +56,7 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
 )
 
 # Failures of the operating system that the user's path is the reason of.
-REFUSED_PATHS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
+PATH_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 # How newer versions of click show the help of a group that was given no verb.
@@ -86,9 +86,10 @@ class VerbGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         verb = self._verbs.get(cmd_name)
         if verb is None:
-            if cmd_name in ELSEWHERE and "post" in self._verbs and not ctx.resilient_parsing:
+            if cmd_name in SUGGESTIONS and "post" in self._verbs and not ctx.resilient_parsing:
                 raise click.UsageError(
-                    f"There is no '{ctx.command_path} {cmd_name}': use '{ctx.command_path} {ELSEWHERE[cmd_name]}'.", ctx
+                    f"There is no '{ctx.command_path} {cmd_name}': use '{ctx.command_path} {SUGGESTIONS[cmd_name]}'.",
+                    ctx,
                 )
             return None
         if isinstance(verb, tuple):
@@ -152,28 +153,28 @@ def main(args: Sequence[str] | None = None) -> int:
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         if not isinstance(error, _HELP):
-            vars(error)["message"] = output.shown(error.message)  # which may quote what somebody typed
+            vars(error)["message"] = output.escape_controls(error.message)  # which may quote what somebody typed
         error.show()
         return error.exit_code
     except click.Abort:
         return 130
-    except ReaderGoneError:
+    except BrokenOutputError:
         return 0
     except Exception as error:  # noqa: BLE001 - the boundary: nothing reaches the user as a traceback
-        with suppress(OSError, ReaderGoneError):  # there is an error to tell already
+        with suppress(OSError, BrokenOutputError):  # there is an error to tell already
             output.flush()
-        output.complain(f"Error: {_sentence(error)}")
+        output.warn(f"Error: {_sentence(error)}")
         return _exit_code(error)
 
 
 def _exit_code(error: Exception) -> int:
-    if isinstance(error, OSError) and error.errno in REFUSED_PATHS:
+    if isinstance(error, OSError) and error.errno in PATH_ERRNOS:
         return 6
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 70)
 
 
 def _tell_warning(message: Warning | str, *_where: object) -> None:
-    output.complain(f"Warning: {message}")
+    output.warn(f"Warning: {message}")
 
 
 def _sentence(error: Exception) -> str:

@@ -38,9 +38,9 @@ def line(text: str) -> None:
     _write(f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
-def complain(text: str) -> None:
+def warn(text: str) -> None:
     """One line of text to standard error."""
-    click.echo(shown(text), err=True)
+    click.echo(escape_controls(text), err=True)
 
 
 def json_line(value: dict[str, Any]) -> None:
@@ -84,7 +84,7 @@ def text_of(message: Message, *, long: bool = False, colour: bool = False) -> st
         words.append("(torn)")
     if long:
         words.append(f"<{' '.join(_fields(message))}>")
-    body = _INDENT.join(shown(part) for part in message.body.split("\n"))
+    body = _INDENT.join(escape_controls(part) for part in message.body.split("\n"))
     return " ".join((*words, body)) if body else " ".join(words)
 
 
@@ -104,10 +104,10 @@ def _fields(message: Message) -> Iterator[str]:
 def _word(text: str, separators: str = "") -> str:
     """A field: quoted where it holds what separates it from others, so that none imitates another."""
     unsafe = re.search(rf'[\s()<>"{separators}]|^re$', text)
-    return f'"{shown(text).replace(chr(34), chr(39))}"' if unsafe else shown(text)
+    return f'"{escape_controls(text).replace(chr(34), chr(39))}"' if unsafe else escape_controls(text)
 
 
-def shown(text: str) -> str:
+def escape_controls(text: str) -> str:
     """``text`` on one line, with what a terminal would obey made visible."""
     return text.translate(_SHOWN)
 

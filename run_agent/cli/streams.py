@@ -6,7 +6,7 @@ that the system takes only in part. A standard error that cannot be written turn
 others. ``take_over`` puts streams in their place that wait, and lose nothing:
 
 - standard input waits for what is still to come;
-- standard output hands over every byte, or raises: ``ReaderGoneError``, or an ``OSError`` that names it;
+- standard output hands over every byte, or raises: ``BrokenOutputError``, or an ``OSError`` that names it;
 - standard error drops what it cannot tell, and never raises.
 """
 
@@ -24,7 +24,7 @@ from typing import Any
 _BUFFER_SIZE = 64 * 1024  # bytes
 
 
-class ReaderGoneError(Exception):
+class BrokenOutputError(Exception):
     """Whoever read our output has gone: there is no one left to talk to."""
 
 
@@ -76,7 +76,7 @@ class _Output(io.FileIO):
             gone = _says_reader_gone(error)
             drop_output()  # the interpreter would try once more as it ends, and complain
             if gone:
-                raise ReaderGoneError from None
+                raise BrokenOutputError from None
             raise OSError(error.errno, error.strerror, "standard output") from None
 
 

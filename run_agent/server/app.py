@@ -16,20 +16,20 @@ from starlette.routing import Route
 
 from messagebus import BusError
 from run_agent.server import errors, openapi, params
-from run_agent.server.buses import Tree
+from run_agent.server.buses import BusRegistry
 from run_agent.server.conductor import Conductor
 from run_agent.server.endpoints import Messages
-from run_agent.server.errors import Problem
+from run_agent.server.errors import ApiError
 from run_agent.server.live.feed import Feeds
 from run_agent.server.live.stream import Pace, Stream
-from run_agent.server.login import Sessions
+from run_agent.server.login import Logins
 from run_agent.server.middleware.access import LOOPBACK_NAMES, Access, check_options
-from run_agent.server.middleware.request_log import Journal
+from run_agent.server.middleware.request_log import RequestLog
 from run_agent.server.queries.activity import Activity
 from run_agent.server.static_files import page
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
-_FORESEEN = (Problem, BusError, OSError)
+_FORESEEN = (ApiError, BusError, OSError)
 _LOCK_TIMEOUT = 5.0  # seconds that a post waits for a bus which another process holds locked
 
 
@@ -62,17 +62,17 @@ def create_app(
     """
     check_options(api_key, allowed_origins)
     options = {"lock_timeout": _LOCK_TIMEOUT, "max_retries": 1, "poll_interval": 0.5}
-    tree = Tree(os.fspath(root), fsync=fsync, auto_rotate_bytes=auto_rotate_bytes, **options)
-    activity = Activity(tree)
-    messages = Messages(tree, activity, largest_body=max_request_bytes)
+    buses = BusRegistry(os.fspath(root), fsync=fsync, auto_rotate_bytes=auto_rotate_bytes, **options)
+    activity = Activity(buses)
+    messages = Messages(buses, activity, largest_body=max_request_bytes)
     conductor = Conductor(activity)
-    feeds = Feeds(tree, most=max_streams, most_on_one=max_streams_per_bus)
-    sessions = Sessions(api_key)
+    feeds = Feeds(buses, most=max_streams, most_on_one=max_streams_per_bus)
+    sessions = Logins(api_key)
     pace = Pace(heartbeat, send_timeout)
 
     async def stream(request: Request) -> Response:
         at = params.address_of(request)
-        return Stream(at, tree.bus(at), feeds, params.place(request), pace)
+        return Stream(at, buses.bus(at), feeds, params.place(request), pace)
 
     routes = [
         Route("/", page),
@@ -98,7 +98,7 @@ def create_app(
     app = Starlette(
         routes=routes,
         middleware=[
-            Middleware(Journal),
+            Middleware(RequestLog),
             *_cors(allowed_origins),
             Middleware(Access, key=api_key, sessions=sessions, hosts=allowed_hosts, origins=allowed_origins),
         ],
@@ -158,4 +158,4 @@ async def _not_ours(_request: Request, error: Exception) -> Response:
         raise error
     texts = {404: "there is nothing here; /openapi.json lists what there is", 405: "not with this method"}
     text = texts.get(error.status_code, error.detail)
-    return Problem(error.status_code, text, headers=error.headers or {}).answer()
+    return ApiError(error.status_code, text, headers=error.headers or {}).answer()

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from messagebus import BusError, Message, MessageBus
 from messagebus.discovery import BUS_NAMES, bus_path
-from run_agent.server.errors import Problem
+from run_agent.server.errors import ApiError
 
 ID = r"[A-Za-z0-9_@][A-Za-z0-9_.@+=~-]{0,127}"
 _ID = re.compile(ID)
@@ -25,34 +25,34 @@ _OPEN_BUSES = 256  # each may hold a descriptor
 
 
 @dataclass(frozen=True)
-class Address:
+class BusRef:
     """A project, or a task of it, by ids that can be trusted as names."""
 
     project_id: str
     task_id: str | None = None
 
 
-class Look(NamedTuple):
+class BusStat(NamedTuple):
     """A bus from outside: bytes in all, and a stamp that changes when its files do."""
 
     size: int
     stamp: tuple[int, ...]
 
 
-def address(project_id: str, task_id: str | None) -> Address:
-    """Checked ids. Raises Problem."""
+def address(project_id: str, task_id: str | None) -> BusRef:
+    """Checked ids. Raises ApiError."""
     for name, value in (("project_id", project_id), ("task_id", task_id)):
         if value is not None and not _is_id(value):
             rules = f"it must match {ID}, hold no '..', and not begin like the name of a bus file"
-            raise Problem(400, f"{name} {value!r:.80} is no id: {rules}")
-    return Address(project_id, task_id)
+            raise ApiError(400, f"{name} {value!r:.80} is no id: {rules}")
+    return BusRef(project_id, task_id)
 
 
 def _is_id(value: str) -> bool:
     return bool(_ID.fullmatch(value)) and ".." not in value and not value.lower().startswith(_TAKEN)
 
 
-class Tree:
+class BusRegistry:
     """The buses under a root, opened when asked for. Threads may share it."""
 
     def __init__(self, root: str, **options: Any) -> None:
@@ -60,10 +60,10 @@ class Tree:
         self._root = os.path.abspath(root)
         self._options = options
         self._lock = threading.Lock()
-        self._buses: OrderedDict[Address, MessageBus] = OrderedDict()
+        self._buses: OrderedDict[BusRef, MessageBus] = OrderedDict()
 
-    def bus(self, at: Address) -> MessageBus:
-        """The bus at an address, which need not exist yet. Raises Problem."""
+    def bus(self, at: BusRef) -> MessageBus:
+        """The bus at an address, which need not exist yet. Raises ApiError."""
         path = self._path(at)
         with self._lock:
             bus = self._buses.pop(at, None) or MessageBus(path, **self._options)
@@ -73,16 +73,16 @@ class Tree:
             stale.close()  # whoever is using it just opens it again
         return bus
 
-    def bus_to_post(self, at: Address) -> MessageBus:
+    def bus_to_post(self, at: BusRef) -> MessageBus:
         """The bus at an address, in a directory that exists."""
         bus = self.bus(at)
         os.makedirs(os.path.dirname(self._path(at)), exist_ok=True)
         return bus
 
-    def exists(self, at: Address) -> bool:
+    def exists(self, at: BusRef) -> bool:
         """Is there a bus, be it empty?"""
         try:
-            return _look(self._path(at)) is not None
+            return _stat(self._path(at)) is not None
         except (FileNotFoundError, NotADirectoryError):
             return False
 
@@ -91,38 +91,38 @@ class Tree:
         found = []
         for name in self._names(self._root):
             tasks = self.tasks(name)
-            own = self._described(Address(name))
+            own = self._described(BusRef(name))
             if own or tasks:
                 found.append({"project_id": name, **(own or {"size": 0}), "tasks": len(tasks)})
         return found
 
     def tasks(self, project_id: str) -> list[dict[str, Any]]:
-        """Every task of a project that has a bus. Raises Problem where there is no project."""
-        directory = os.path.dirname(self._path(Address(project_id)))
+        """Every task of a project that has a bus. Raises ApiError where there is no project."""
+        directory = os.path.dirname(self._path(BusRef(project_id)))
         if not os.path.isdir(directory):
-            raise Problem(404, f"there is no project {project_id}")
+            raise ApiError(404, f"there is no project {project_id}")
         names = self._names(directory)
-        described = ((name, self._described(Address(project_id, name))) for name in names)
+        described = ((name, self._described(BusRef(project_id, name))) for name in names)
         return [{"task_id": name, **about} for name, about in described if about]
 
-    def looks(self) -> Iterator[tuple[Address, Look]]:
+    def stats(self) -> Iterator[tuple[BusRef, BusStat]]:
         """Every bus there is, without opening any."""
         for project_id in self._names(self._root):
             directory = os.path.join(self._root, project_id)
-            tasks = (Address(project_id, task_id) for task_id in self._names(directory))
-            for at in (Address(project_id), *tasks):
+            tasks = (BusRef(project_id, task_id) for task_id in self._names(directory))
+            for at in (BusRef(project_id), *tasks):
                 try:
-                    look = _look(self._path(at))
+                    look = _stat(self._path(at))
                 except FileNotFoundError:  # removed meanwhile
                     continue
                 if look:
                     yield at, look
 
-    def _path(self, at: Address) -> str:
+    def _path(self, at: BusRef) -> str:
         path = bus_path(self._root, at.project_id, at.task_id)
         inside = os.path.realpath(self._root)
         if os.path.commonpath([inside, os.path.realpath(os.path.dirname(path))]) != inside:
-            raise Problem(403, "a link leads out of the root here")
+            raise ApiError(403, "a link leads out of the root here")
         return path
 
     def _names(self, directory: str) -> Iterator[str]:
@@ -133,10 +133,10 @@ class Tree:
             return
         yield from filter(_is_id, names)
 
-    def _described(self, at: Address) -> dict[str, Any] | None:
+    def _described(self, at: BusRef) -> dict[str, Any] | None:
         """Size in bytes, first and last time; None where there is no bus. Reads two messages."""
         path = self._path(at)
-        look = _look(path)
+        look = _stat(path)
         if look is None:
             return None
         try:
@@ -149,7 +149,7 @@ class Tree:
         }
 
 
-def _look(path: str) -> Look | None:
+def _stat(path: str) -> BusStat | None:
     """A bus with its archives, from outside; None where there is none."""
     directory, name = os.path.split(path)
     with os.scandir(directory) as entries:
@@ -163,7 +163,7 @@ def _look(path: str) -> Look | None:
         return None
     live = ours.get(name)
     stamp = (len(ours), live.st_ino, live.st_mtime_ns) if live else (len(ours),)
-    return Look(sum(file.st_size for file in ours.values()), stamp)
+    return BusStat(sum(file.st_size for file in ours.values()), stamp)
 
 
 def _time(message: Message) -> str:

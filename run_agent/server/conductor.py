@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from run_agent.server import params
 from run_agent.server.buses import address
-from run_agent.server.errors import Problem
+from run_agent.server.errors import ApiError
 from run_agent.server.queries.activity import Activity
 from run_agent.server.serialization import as_json, json_response
 
@@ -19,7 +19,7 @@ _Bus = dict[str, Any]
 
 
 class Conductor:
-    """What there is in a tree, newest first."""
+    """What there is in a buses, newest first."""
 
     def __init__(self, activity: Activity) -> None:
         self._activity = activity
@@ -51,11 +51,11 @@ class Conductor:
         return await run_in_threadpool(self._activity.all)
 
     async def _of_project(self, request: Request) -> tuple[str, list[_Bus]]:
-        """The id that the path names, and the buses of that project. Raises Problem where there are none."""
+        """The id that the path names, and the buses of that project. Raises ApiError where there are none."""
         project_id = address(request.path_params["project_id"], None).project_id
         buses = [bus for bus in await self._buses() if bus["project_id"] == project_id]
         if not buses:
-            raise Problem(404, f"project not found: nothing has been posted to {project_id}")
+            raise ApiError(404, f"project not found: nothing has been posted to {project_id}")
         return project_id, buses
 
 

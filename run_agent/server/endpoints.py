@@ -1,4 +1,4 @@
-"""Listing and posting: the endpoints that answer once."""
+"""ListQuery and posting: the endpoints that answer once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from starlette.responses import Response
 
 from messagebus import Message, MessageBus
 from run_agent.server import params
-from run_agent.server.buses import Address, Tree, address
+from run_agent.server.buses import BusRef, BusRegistry, address
 from run_agent.server.conditional import is_held
-from run_agent.server.errors import Problem, unknown
-from run_agent.server.live.write_queue import Writer
-from run_agent.server.params import MOST_MESSAGES, Charting, Listing
+from run_agent.server.errors import ApiError, unknown
+from run_agent.server.live.write_queue import WriteQueue
+from run_agent.server.params import MOST_MESSAGES, HistogramQuery, ListQuery
 from run_agent.server.queries.activity import Activity
 from run_agent.server.queries.listing import Found, search
-from run_agent.server.queries.message_index import Outlines
+from run_agent.server.queries.message_index import MessageIndexes
 from run_agent.server.queries.stats import summary
 from run_agent.server.serialization import as_json, json_response
 
@@ -28,12 +28,12 @@ _NEAR = 4 * MOST_MESSAGES  # messages that are looked at together
 
 
 class Messages:
-    """The messages of all buses of a tree."""
+    """The messages of all buses of a buses."""
 
-    def __init__(self, tree: Tree, activity: Activity, *, largest_body: int) -> None:
-        self._tree = tree
-        self._writer = Writer(tree)
-        self._outlines = Outlines(tree)
+    def __init__(self, buses: BusRegistry, activity: Activity, *, largest_body: int) -> None:
+        self._buses = buses
+        self._writer = WriteQueue(buses)
+        self._indexes = MessageIndexes(buses)
         self._activity = activity
         self._largest_body = largest_body
 
@@ -59,15 +59,15 @@ class Messages:
         """The message with an id."""
         params.parameters(request, ("project_id", "task_id"))
         msg_id = request.path_params["msg_id"]
-        bus = self._tree.bus(params.scope_of(request.query_params))
+        bus = self._buses.bus(params.scope_of(request.query_params))
         message = await run_in_threadpool(bus.get_message, msg_id)
         if message is None:
-            raise Problem(404, unknown(msg_id))
+            raise ApiError(404, unknown(msg_id))
         return json_response(as_json(message.to_json()))
 
     async def summary(self, request: Request) -> Response:
         """A bus in numbers."""
-        wanted = params.charting(request)
+        wanted = params.histogram_query(request)
         at = params.scope_of(request.query_params)
         return json_response(await run_in_threadpool(self._summed_up, at, wanted))
 
@@ -92,41 +92,41 @@ class Messages:
     async def projects(self, request: Request) -> Response:
         """What projects there are."""
         params.parameters(request, ())
-        return json_response(as_json({"projects": await run_in_threadpool(self._tree.projects)}))
+        return json_response(as_json({"projects": await run_in_threadpool(self._buses.projects)}))
 
     async def tasks(self, request: Request) -> Response:
         """What tasks a project has."""
         params.parameters(request, ())
         project_id = address(request.path_params["project_id"], None).project_id
-        return json_response(as_json({"tasks": await run_in_threadpool(self._tree.tasks, project_id)}))
+        return json_response(as_json({"tasks": await run_in_threadpool(self._buses.tasks, project_id)}))
 
     async def _list(self, request: Request, allowed: tuple[str, ...]) -> Response:
-        wanted = params.listing(request, allowed)
+        wanted = params.list_query(request, allowed)
         at = params.address_of(request)
         return json_response(await run_in_threadpool(self._listed, at, wanted))
 
-    def _listed(self, at: Address, wanted: Listing) -> bytes:
-        bus = self._tree.bus(at)
+    def _listed(self, at: BusRef, wanted: ListQuery) -> bytes:
+        bus = self._buses.bus(at)
         if wanted.is_plain or _is_tail_of_type(wanted):
             found = _select(bus, wanted)
         else:
-            found = search(self._outlines, bus, at, wanted)
+            found = search(self._indexes, bus, at, wanted)
         ways = {"next": found.next, "previous": found.previous, "replies": found.replies}
         more = {name: value for name, value in ways.items() if value}
         messages = [message.to_json() for message in found.messages]
         return as_json({"messages": messages, **more, **({} if messages else self._absence(at))})
 
-    def _summed_up(self, at: Address, wanted: Charting) -> bytes:
-        about = summary(self._outlines.of(at), self._tree.bus(at), wanted)
+    def _summed_up(self, at: BusRef, wanted: HistogramQuery) -> bytes:
+        about = summary(self._indexes.of(at), self._buses.bus(at), wanted)
         return as_json(about if about["count"] else about | self._absence(at))
 
-    def _absence(self, at: Address) -> dict[str, bool]:
+    def _absence(self, at: BusRef) -> dict[str, bool]:
         """Of what holds no messages: whether there is no such bus at all, which is no error, since clients ask for
         a bus and listen to it before the first post makes it."""
-        return {} if self._tree.exists(at) else {"exists": False}
+        return {} if self._buses.exists(at) else {"exists": False}
 
 
-def _select(bus: MessageBus, wanted: Listing) -> Found:
+def _select(bus: MessageBus, wanted: ListQuery) -> Found:
     """What is found without knowing the whole log."""
     limit = wanted.limit or MOST_MESSAGES
     if wanted.first is not None:
@@ -140,7 +140,7 @@ def _select(bus: MessageBus, wanted: Listing) -> Found:
     return Found(messages, ids[-1] if ids else None, ids[0] if is_cut else None, {})
 
 
-def _is_tail_of_type(wanted: Listing) -> bool:
+def _is_tail_of_type(wanted: ListQuery) -> bool:
     """The newest of one type: found without knowing the whole log."""
     return wanted.first is None and len(wanted.types or ()) == 1 and replace(wanted, types=None).is_plain
 

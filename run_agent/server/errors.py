@@ -44,7 +44,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
 _RETRY_AFTER = {"Retry-After": "1"}  # seconds
 
 
-class Problem(Exception):  # noqa: N818 - what went wrong may be the client's side, and no error of ours
+class ApiError(Exception):
     """What a request is answered with instead. ``details`` is JSON for programs."""
 
     def __init__(
@@ -63,9 +63,9 @@ class Problem(Exception):  # noqa: N818 - what went wrong may be the client's si
         return JSONResponse({"error": error}, self.status, self.headers)
 
 
-def too_many(message: str) -> Problem:
+def too_many_requests(message: str) -> ApiError:
     """There is work enough; the client may come again."""
-    return Problem(429, message, headers=_RETRY_AFTER)
+    return ApiError(429, message, headers=_RETRY_AFTER)
 
 
 def unknown(msg_id: str) -> str:
@@ -74,16 +74,16 @@ def unknown(msg_id: str) -> str:
     return f"message id not found: the log does not hold {msg_id:.80}{hint}"
 
 
-def of(error: Exception) -> Problem | None:
+def of(error: Exception) -> ApiError | None:
     """The answer that an error of the library means; None for one that nobody foresaw."""
-    if isinstance(error, Problem):
+    if isinstance(error, ApiError):
         return error
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), None)
     if status is None:
         return None
     details = {"msg_ids": list(error.msg_ids), "stored": True} if isinstance(error, DurabilityError) else None
     retry = _RETRY_AFTER if isinstance(error, LockTimeoutError) else {}
-    return Problem(status, _sentence(error), details=details, headers=retry)
+    return ApiError(status, _sentence(error), details=details, headers=retry)
 
 
 def _sentence(error: Exception) -> str:

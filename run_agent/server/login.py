@@ -15,13 +15,13 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import Response
 
 from run_agent.server import params
-from run_agent.server.errors import Problem
+from run_agent.server.errors import ApiError
 
 _LASTS = 30 * 24 * 3600  # seconds
 _LARGEST = 4096  # bytes of a document that holds a key
 
 
-class Sessions:
+class Logins:
     """Cookies for one key; for none where there is no key."""
 
     def __init__(self, key: str | None) -> None:
@@ -49,7 +49,7 @@ class Sessions:
         if self._key is None:
             return Response(status_code=204)
         if not hmac.compare_digest(_digest(given), _digest(self._key)):
-            raise Problem(401, "this is not the API key of the server")
+            raise ApiError(401, "this is not the API key of the server")
         until = str(int(time.time()) + _LASTS)
         return self._give(request, f"{until}.{self._sign(until)}", _LASTS)
 

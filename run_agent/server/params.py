@@ -14,8 +14,8 @@ from starlette.requests import Request
 
 from messagebus import Draft
 from run_agent import strict_json
-from run_agent.server.buses import Address, address
-from run_agent.server.errors import Problem
+from run_agent.server.buses import BusRef, address
+from run_agent.server.errors import ApiError
 
 MOST_MESSAGES = 5_000
 GROUPS = ("type", "run_id")  # by which a summary can tell messages apart
@@ -33,7 +33,7 @@ _TASKS = 50  # unless more are asked for
 
 
 @dataclass(frozen=True)
-class Listing:
+class ListQuery:
     """Which messages of a bus: those after ``since`` and before ``before`` that fit, the newest ``limit`` or the
     oldest ``first``. Times are seconds since 1970."""
 
@@ -57,7 +57,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Charting:
+class HistogramQuery:
     """A histogram: by which field, from when to when, in how many parts."""
 
     by: str
@@ -66,15 +66,15 @@ class Charting:
     parts: int
 
 
-def address_of(request: Request) -> Address:
+def address_of(request: Request) -> BusRef:
     """The project and task that the path names, or else the query."""
     return scope_of(request.path_params if in_path(request) else request.query_params)
 
 
-def scope_of(named: Mapping[str, str]) -> Address:
+def scope_of(named: Mapping[str, str]) -> BusRef:
     """The project and task that are named."""
     if not named.get("project_id"):
-        raise Problem(400, "project_id is missing: say whose messages you want")
+        raise ApiError(400, "project_id is missing: say whose messages you want")
     return address(named["project_id"], named.get("task_id"))
 
 
@@ -83,13 +83,13 @@ def in_path(request: Request) -> bool:
     return "project_id" in request.path_params
 
 
-def listing(request: Request, allowed: tuple[str, ...]) -> Listing:
+def list_query(request: Request, allowed: tuple[str, ...]) -> ListQuery:
     """The query of a list; only parameters that this list has."""
     query = parameters(request, allowed)
     if "limit" in query and "first" in query:
-        raise Problem(400, "give limit (the newest) or first (the oldest), not both")
+        raise ApiError(400, "give limit (the newest) or first (the oldest), not both")
     types = frozenset(filter(None, (kind.strip().upper() for kind in query.get("type", "").split(","))))
-    return Listing(
+    return ListQuery(
         since=query.get("since", query.get("after")) or None,
         before=query.get("before") or None,
         limit=_count(query, "limit"),
@@ -104,14 +104,14 @@ def listing(request: Request, allowed: tuple[str, ...]) -> Listing:
     )
 
 
-def charting(request: Request) -> Charting:
+def histogram_query(request: Request) -> HistogramQuery:
     """The query of a summary."""
     query = parameters(request, (*_SCOPE_FIELDS, "by", "from", "until", "parts"))
     by = query.get("by", "type")
     if by not in GROUPS:
-        raise Problem(400, f"by is {by!r:.80}; it must be one of {', '.join(GROUPS)}")
+        raise ApiError(400, f"by is {by!r:.80}; it must be one of {', '.join(GROUPS)}")
     parts = min(_count(query, "parts") or 60, MOST_PARTS)
-    return Charting(by, _time(query, "from"), _time(query, "until"), parts)
+    return HistogramQuery(by, _time(query, "from"), _time(query, "until"), parts)
 
 
 def place(request: Request) -> str | None:
@@ -127,7 +127,7 @@ def window(request: Request) -> tuple[int, int]:
     query = parameters(request, ("limit", "offset"))
     offset = query.get("offset", "0")
     if not (offset.isascii() and offset.isdigit() and len(offset) < 20 and int(offset) <= LARGEST_COUNT):
-        raise Problem(400, f"offset is {offset!r:.80}; it must be a number from 0 on")
+        raise ApiError(400, f"offset is {offset!r:.80}; it must be a number from 0 on")
     return min(_count(query, "limit") or _TASKS, MOST_TASKS), int(offset)
 
 
@@ -141,14 +141,14 @@ def _text_of_header(request: Request, name: str) -> str:
 
 
 def parameters(request: Request, allowed: tuple[str, ...]) -> dict[str, str]:
-    """The query parameters. Raises Problem for one that is unknown or comes twice."""
+    """The query parameters. Raises ApiError for one that is unknown or comes twice."""
     pairs = request.query_params.multi_items()
     query = dict(pairs)
     for name in query:
         if name not in allowed:
-            raise Problem(400, f"unknown parameter {name!r:.80}; known here: {', '.join(allowed)}")
+            raise ApiError(400, f"unknown parameter {name!r:.80}; known here: {', '.join(allowed)}")
     if len(query) < len(pairs):
-        raise Problem(400, "a parameter is given twice")
+        raise ApiError(400, "a parameter is given twice")
     return query
 
 
@@ -157,7 +157,7 @@ def _count(query: Mapping[str, str], name: str) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 20 and 0 < int(text) <= LARGEST_COUNT):
-        raise Problem(400, f"{name} is {text!r:.80}; it must be a number from 1 on (at most {MOST_MESSAGES:,} count)")
+        raise ApiError(400, f"{name} is {text!r:.80}; it must be a number from 1 on (at most {MOST_MESSAGES:,} count)")
     return min(int(text), MOST_MESSAGES)
 
 
@@ -169,15 +169,15 @@ def _time(query: Mapping[str, str], name: str) -> float | None:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        raise Problem(400, f"{name} is {text!r:.80}; it must be a time such as 2026-11-21T03:14:15Z") from None
+        raise ApiError(400, f"{name} is {text!r:.80}; it must be a time such as 2026-11-21T03:14:15Z") from None
 
 
 async def posted(request: Request, largest: int) -> dict[str, Any]:
     """The JSON object that was sent, of ``largest`` bytes at most."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise Problem(415, "send the message as application/json")
-    too_large = Problem(413, f"the request is over the limit of {largest:,} bytes: store it in a file and link to it")
+        raise ApiError(415, "send the message as application/json")
+    too_large = ApiError(413, f"the request is over the limit of {largest:,} bytes: store it in a file and link to it")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > largest:
         raise too_large  # before it is sent, if its client asks first (Expect: 100-continue)
@@ -189,9 +189,9 @@ async def posted(request: Request, largest: int) -> dict[str, Any]:
     try:
         fields = strict_json.parse(bytes(body))
     except ValueError as error:
-        raise Problem(400, f"the request is no JSON object: {error}") from None
+        raise ApiError(400, f"the request is no JSON object: {error}") from None
     if not isinstance(fields, dict):
-        raise Problem(400, "the request must be a JSON object")
+        raise ApiError(400, "the request must be a JSON object")
     return fields
 
 
@@ -199,40 +199,42 @@ def key(fields: dict[str, Any]) -> str:
     """The key that somebody signs in with."""
     given = _text(fields, "key")
     if fields.keys() != {"key"}:
-        raise Problem(400, "send one field, key")
+        raise ApiError(400, "send one field, key")
     return given
 
 
-def places(fields: dict[str, Any]) -> list[tuple[Address, str | None]]:
+def places(fields: dict[str, Any]) -> list[tuple[BusRef, str | None]]:
     """The buses that a reader knows, and the last id it has seen of each."""
     buses = fields.pop("buses", None)
     if fields or not isinstance(buses, list) or len(buses) > MOST_PLACES:
-        raise Problem(400, f"send one field, buses: a list of at most {MOST_PLACES:,} objects")
+        raise ApiError(400, f"send one field, buses: a list of at most {MOST_PLACES:,} objects")
     return [_place(bus) for bus in buses]
 
 
-def _place(bus: object) -> tuple[Address, str | None]:
+def _place(bus: object) -> tuple[BusRef, str | None]:
     if not isinstance(bus, dict) or not bus.keys() <= {*_SCOPE_FIELDS, "after"}:
-        raise Problem(400, "each of buses must be an object with project_id, and task_id and after where there are any")
+        raise ApiError(
+            400, "each of buses must be an object with project_id, and task_id and after where there are any"
+        )
     at = address(_text(bus, "project_id"), _text(bus, "task_id") if "task_id" in bus else None)
     return at, _text(bus, "after") if "after" in bus else None
 
 
-def draft(fields: dict[str, Any], at: Address | None) -> tuple[Address, Draft]:
+def draft(fields: dict[str, Any], at: BusRef | None) -> tuple[BusRef, Draft]:
     """The message that ``fields`` describe, and where it goes: ``at``, or as the fields say."""
     known = POSTED_FIELDS if at else (*_SCOPE_FIELDS, *POSTED_FIELDS)
     for name in fields:
         if name not in known:
-            raise Problem(400, f"unknown field {name!r:.80}; known here: {', '.join(known)}")
+            raise ApiError(400, f"unknown field {name!r:.80}; known here: {', '.join(known)}")
     if at is None:
         at = address(_text(fields, "project_id"), _text(fields, "task_id") if "task_id" in fields else None)
     if not _text(fields, "body").strip():
-        raise Problem(400, "the body is blank: there is nothing to post")
+        raise ApiError(400, "the body is blank: there is nothing to post")
     given = {**fields, "type": _type(fields), "project_id": at.project_id}
     given |= {"task_id": at.task_id} if at.task_id else {}
     parents = given.pop("parents", [])
     if not isinstance(parents, list) or not all(isinstance(parent, str | dict) for parent in parents):
-        raise Problem(400, "parents must be a list of ids, or of objects with msg_id, kind and meta")
+        raise ApiError(400, "parents must be a list of ids, or of objects with msg_id, kind and meta")
     related = [{"msg_id": parent} if isinstance(parent, str) else parent for parent in parents]
     given |= {"parents": [parent.get("msg_id") for parent in related], "relations": related}
     return at, Draft.from_json(given)
@@ -247,5 +249,5 @@ def _type(fields: Mapping[str, Any]) -> Any:
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str):
-        raise Problem(400, f"{name} is missing or no text")
+        raise ApiError(400, f"{name} is missing or no text")
     return value

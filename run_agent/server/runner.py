@@ -18,7 +18,7 @@ from run_agent.server.middleware.access import LARGEST_HEAD, LOOPBACK_NAMES
 from run_agent.server.middleware.limits import Connection
 from run_agent.server.middleware.request_log import JsonLines, TextLines
 
-__all__ = ["LOOPBACK_NAMES", "address_of", "create_app", "listen", "run", "server_of", "warn"]
+__all__ = ["LOOPBACK_NAMES", "address_of", "create_app", "listen", "make_server", "run", "warn"]
 
 _BACKLOG = 2048
 _STALLED_MS = 60_000  # a peer that takes nothing for so long is gone
@@ -54,7 +54,7 @@ def run(app: Starlette, listener: socket.socket, *, log_json: bool, ready: Calla
     """Serve until SIGINT or SIGTERM; the exit code. ``ready`` is called once both are taken care of."""
     _log_to_stderr(log_json=log_json)
     _allow_many_descriptors()
-    server = server_of(app, ready)
+    server = make_server(app, ready)
     server.run(sockets=[listener])
     return server.exit_code
 
@@ -64,7 +64,7 @@ def warn(text: str) -> None:
     _log.warning("%s", text)
 
 
-def server_of(app: Starlette, ready: Callable[[], object] = lambda: None) -> _Server:
+def make_server(app: Starlette, ready: Callable[[], object] = lambda: None) -> _Server:
     """uvicorn, with our limits."""
     config = uvicorn.Config(
         app,

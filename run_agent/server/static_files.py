@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from run_agent.server.conditional import is_held
-from run_agent.server.errors import Problem
+from run_agent.server.errors import ApiError
 
 INDEX = "index.html"
 _DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "web")
@@ -52,7 +52,7 @@ async def page(request: Request) -> Response:
     name = request.path_params.get("name", INDEX)
     file = _files().get(name)
     if file is None:
-        raise Problem(404, "the page has no such file")
+        raise ApiError(404, "the page has no such file")
     headers = {"ETag": file.tag, "Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
     if is_held(request, file.tag):
         return Response(status_code=304, headers=headers)

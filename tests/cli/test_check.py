@@ -126,7 +126,7 @@ def test_mending_as_text(check: Run, torn: str, path: Path) -> None:
     assert broken.read_bytes() == before
     found, mended, done, known, summary = result.lines
     assert found.startswith("BUS002 ")
-    assert mended == f"Mended {path}; the original is {broken.name}"
+    assert mended == f"Repaired {path}; the original is {broken.name}"
     assert done == f"  line 19: marked {torn}: 19 of the 50 bytes of its body are missing"
     assert known.startswith("BUS103 BUS.md:19 ")
     assert summary == f"{path}: clean"

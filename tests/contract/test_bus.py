@@ -13,7 +13,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import Draft, InvalidMessageError, Link, Message, MessageBus, Parent, SinceIDNotFoundError
-from messagebus.msgid import is_ours
+from messagebus.msgid import is_own
 
 UNKNOWN = "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"
 TS = datetime(2026, 11, 21, 3, 14, 15, 926535, UTC)
@@ -274,7 +274,7 @@ def test_a_clock_before_1970(bus: MessageBus, set_clock: Callable[[datetime], No
     posted += post(bus, 2)
     assert bus.read_messages() == posted
     assert [message.msg_id for message in posted] == sorted({message.msg_id for message in posted})
-    assert all(is_ours(message.msg_id) for message in posted)
+    assert all(is_own(message.msg_id) for message in posted)
     assert posted[0].ts == early
     assert [bus.get_message(message.msg_id) for message in posted] == posted
 

@@ -28,12 +28,12 @@ class Clock:
     """What the stores take for ``time`` and ``datetime``: it stands still until it is set."""
 
     def __init__(self) -> None:
-        self.start_afresh()
+        self.reset()
 
     def __getattr__(self, name: str) -> object:
         return getattr(time, name)
 
-    def start_afresh(self) -> None:
+    def reset(self) -> None:
         self.ms = self._not_before = 1_795_230_855_926
 
     def time_ns(self) -> int:
@@ -52,7 +52,7 @@ class Clock:
         self.step(0)
 
 
-def is_ours(msg_id: str) -> bool:
+def is_own(msg_id: str) -> bool:
     """Is it the id of a record, and not of a line that a person added?"""
     return msg_id.startswith("MSG-") and "+" not in msg_id
 

@@ -149,7 +149,7 @@ class Stores:
     """The file store, the store in memory, and the model."""
 
     def open(self) -> None:
-        CLOCK.start_afresh()
+        CLOCK.reset()
         self.descriptors = open_descriptors()
         self.directory = TemporaryDirectory()
         self.path = Path(self.directory.name, "BUS.md")
@@ -182,7 +182,7 @@ class Stores:
             if self.log.tail is None or self.log.tail.unfinished is not None:
                 assert bus.unfinished == (self.log.tail is not None)
         assert self.memory.read_messages() == self.in_memory(messages)
-        records = [msg_id for msg_id in ids_of(messages) if model.is_ours(msg_id)]
+        records = [msg_id for msg_id in ids_of(messages) if model.is_own(msg_id)]
         assert all(one < two for one, two in pairwise(records))
         assert self.archives() == [archive for archive, _ in self.log.archives]
 
@@ -294,7 +294,7 @@ class Stores:
         self.mirror()
 
     def let_the_clock_pass(self) -> None:
-        CLOCK.pass_by(max(map(model.ms_of, filter(model.is_ours, self.twins)), default=0))
+        CLOCK.pass_by(max(map(model.ms_of, filter(model.is_own, self.twins)), default=0))
 
     def mirror(self) -> None:
         """What happened to the file happens to memory."""

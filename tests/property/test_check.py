@@ -1,4 +1,4 @@
-"""Logs damaged at random: what ``check_bus`` finds, ``mend_bus`` mends, and nothing that was written is lost.
+"""Logs damaged at random: what ``check_bus`` finds, ``repair_bus`` mends, and nothing that was written is lost.
 
 One loop: archives and a live file, damaged in some ways; looked over, mended, and looked over again.
 """
@@ -21,10 +21,10 @@ from hostile import DRAFTS, SCRAPS, START
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messagebus import GapWarning, Message, MessageBus, check_bus, mend_bus
+from messagebus import GapWarning, Message, MessageBus, check_bus, repair_bus
 from messagebus.backends.file import segments
 from messagebus.codec import Decoder
-from messagebus.codec.scan import examine, survey
+from messagebus.codec.scan import examine, scan
 from messagebus.repair import repair
 
 OTHERS = [b"\r\n", b"word", b" meta:\n  a: b\n", START + b" custom\n---\n", START + b" custom.1\n---\n", b"\x1b[2J"]
@@ -42,7 +42,7 @@ Files = dict[str, bytes]
 # --- ways to damage a file -----------------------------------------------------------------------
 
 
-def _place(draw: Draw, text: bytes) -> int:
+def _location(draw: Draw, text: bytes) -> int:
     """Anywhere, and more often about the start of a record."""
     starts = [match.start() for match in re.finditer(re.escape(START), text)] or [0]
     near = st.sampled_from(starts).flatmap(lambda at: st.integers(at, min(at + 16, len(text))))
@@ -50,16 +50,16 @@ def _place(draw: Draw, text: bytes) -> int:
 
 
 def put_junk(draw: Draw, text: bytes) -> bytes:
-    at = _place(draw, text)
+    at = _location(draw, text)
     return text[:at] + draw.draw(JUNK) + text[at + draw.draw(st.integers(0, 300)) :]
 
 
 def cut(draw: Draw, text: bytes) -> bytes:
-    return text[: _place(draw, text)]
+    return text[: _location(draw, text)]
 
 
 def leave_unwritten(draw: Draw, text: bytes) -> bytes:
-    at = _place(draw, text)
+    at = _location(draw, text)
     return text[:at] + bytes(draw.draw(st.integers(1, 600))) + text[at + draw.draw(st.sampled_from([0, 50])) :]
 
 
@@ -73,7 +73,7 @@ def shuffle(draw: Draw, text: bytes) -> bytes:
 
 
 def repeat_tail(draw: Draw, text: bytes) -> bytes:
-    return text + b"\n" + text[text.find(b"---\nmsg_id", _place(draw, text)) :]
+    return text + b"\n" + text[text.find(b"---\nmsg_id", _location(draw, text)) :]
 
 
 def type_above(draw: Draw, text: bytes) -> bytes:
@@ -145,11 +145,11 @@ def test_what_is_damaged_is_mended_and_nothing_is_lost(
 
 def mend_and_compare(log: Damaged) -> None:
     damage, whole = log.damage(), [message for message in log.messages() if message.intact]
-    mended = mend_bus(log.path)
+    mended = repair_bus(log.path)
     assert log.damage() == []
     assert bool(mended) == bool(damage)
     after = log.files()
-    assert mend_bus(log.path) == [], "a second time it finds something to do"
+    assert repair_bus(log.path) == [], "a second time it finds something to do"
     assert log.files() == after
     compare_files(log, {Path(one.path).name: Path(one.broken).name for one in mended if one.broken})
     compare_messages(log, whole)
@@ -171,7 +171,7 @@ def compare_messages(log: Damaged, whole: list[Message]) -> None:
     in_records = [msg_id for msg_id in ids if not msg_id.startswith("LEGACY-LINE-")]  # the number of a line in its file
     assert len(set(in_records)) == len(in_records)
     found, bodies = {(m.msg_id, m.type, m.body) for m in after}, {m.body for m in after}
-    pieces = {name: list(survey([text])) for name, text in log.before.items()}
+    pieces = {name: list(scan([text])) for name, text in log.before.items()}
     stood = Counter(piece.msg_id for name in pieces for piece in pieces[name])
     for m in whole:
         if pieces["BUS.md"] and m.msg_id == pieces["BUS.md"][-1].msg_id:  # readers held text back, without a line end
@@ -200,8 +200,8 @@ def chunks(text: bytes, seed: int) -> Iterator[bytes]:
 @settings(max_examples=100)
 @given(st.lists(JUNK, max_size=6).map(b"".join), st.integers(0, 99))
 def test_the_pieces_of_any_bytes_give_back_the_bytes(text: bytes, seed: int) -> None:
-    pieces = list(survey(chunks(text, seed)))
-    assert pieces == list(survey([text]))
+    pieces = list(scan(chunks(text, seed)))
+    assert pieces == list(scan([text]))
     at = 3 if text.startswith(b"\xef\xbb\xbf") else 0
     for piece in pieces:
         assert not text[at : piece.offset].strip(b"\r\n"), "bytes that are in no piece"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from messagebus import codec, msgid
 from messagebus.codec import Decoder
 from messagebus.message import Draft, Link, Message, Parent, message_from
-from messagebus.validation import check_draft
+from messagebus.validation import validate_draft
 
 MS = 1_795_230_855_926  # 2026-11-21
 NOW = datetime(2026, 11, 21, 3, 14, 15, 926535, UTC)
@@ -84,7 +84,7 @@ def numbered(drafts: Sequence[Draft], after: str | None = None) -> list[tuple[by
     """Each draft as a record and as the message that it becomes, as the appender makes them."""
     written = []
     for draft in drafts:
-        check_draft(draft, 1 << 20)
+        validate_draft(draft, 1 << 20)
         after = msgid.next_msg_id(after, MS, lambda n: b"\x55" * n)
         message = message_from(draft, after, (draft.ts or NOW).astimezone(UTC))
         written.append((codec.encode(after, message.ts, codec.encode_rest(message)), message))
@@ -178,7 +178,7 @@ def test_a_record_cut_anywhere_is_never_whole(drafts: list[Draft], data: st.Data
     messages = [earlier for _, earlier in written]
     assert decode(before + record[:cut]) in (messages, [*messages, message])
     torn = before + record[:cut]
-    seam = codec.find_seam(torn, whole_file=True)
+    seam = codec.find_append_point(torn, whole_file=True)
     new_record, new = numbered([Draft("FACT", "demo", "after the crash")], seam.last_id)[0]
     *others, last = decode(torn[: seam.keep] + seam.glue + new_record)
     assert last == new
@@ -320,7 +320,7 @@ ENDS = st.builds(bytes.__add__, FILES, TAILS)
 @example(b"text\n---\nmsg_id: x")
 def test_the_seam_joins_a_record_to_any_end(end: bytes) -> None:
     """The new record comes out whole and last; everything else as it would have without it."""
-    seam = codec.find_seam(end, whole_file=True)
+    seam = codec.find_append_point(end, whole_file=True)
     assert 0 <= seam.keep <= len(end)
     assert seam.glue in (b"", b"\n", b"\n\n")
     record, message = numbered([Draft("FACT", "demo", "new\n\n---\nmsg_id: x")], seam.last_id)[0]
@@ -332,9 +332,9 @@ def test_the_seam_joins_a_record_to_any_end(end: bytes) -> None:
 @settings(max_examples=300)
 @given(ENDS, st.data())
 def test_the_seam_needs_only_the_end_of_the_file(end: bytes, data: st.DataObject) -> None:
-    whole = codec.find_seam(end, whole_file=True)
+    whole = codec.find_append_point(end, whole_file=True)
     start = data.draw(st.integers(0, len(end)))
-    seam = codec.find_seam(end[start:], whole_file=start == 0)
+    seam = codec.find_append_point(end[start:], whole_file=start == 0)
     if seam.last_id:
         assert seam._replace(keep=start + seam.keep) == whole
 
@@ -343,7 +343,7 @@ def test_the_seam_needs_only_the_end_of_the_file(end: bytes, data: st.DataObject
 @given(ENDS)
 def test_the_seam_leaves_text_alone(end: bytes) -> None:
     """What is cut off is the beginning of a record and nothing else."""
-    gone = end[codec.find_seam(end, whole_file=True).keep :].replace(b"\r", b"").lstrip(b"\n")
+    gone = end[codec.find_append_point(end, whole_file=True).keep :].replace(b"\r", b"").lstrip(b"\n")
     assert b"---\nmsg_id:".startswith(gone) or gone.startswith(b"---\nmsg_id:")
     for torn in gone.split(b"---\nmsg_id:")[1:]:
         assert b"\n---\n" not in torn.removesuffix(b"\n\n---\n")

@@ -254,7 +254,7 @@ def test_a_record_that_both_changed(msg_id: str) -> None:
     assert second.intact
     assert second.msg_id > first.msg_id
     assert msgid.time_of(second.msg_id) == msgid.time_of(msg_id)
-    assert msgid.is_ours(second.msg_id) == (msg_id == X)
+    assert msgid.is_own(second.msg_id) == (msg_id == X)
 
 
 def test_a_copy_stands_right_behind_its_original() -> None:

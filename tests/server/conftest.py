@@ -41,7 +41,7 @@ class Serving:
         self._listener = runner.listen("127.0.0.1", 0)
         self.url = runner.address_of(self._listener)
         self._is_ready = threading.Event()
-        self._server = runner.server_of(app, self._ready)
+        self._server = runner.make_server(app, self._ready)
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],))
         self._thread.start()
         assert self._is_ready.wait(SECONDS)

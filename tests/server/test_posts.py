@@ -40,7 +40,7 @@ EVERYTHING: dict[str, Any] = {
     "meta": {"yes": "007", "é": ""},
 }
 
-Problem = Callable[[httpx.Response], tuple[int, str, str]]
+ApiError = Callable[[httpx.Response], tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_where_it_goes(api: httpx.Client, path: str, scope: dict[str, str], wher
     assert [path.name for path in root.rglob("*.md")] == [where.rpartition("/")[2]]
 
 
-def test_the_same_key_again(api: httpx.Client, stored: Callable[[], list[Message]], problem: Problem) -> None:
+def test_the_same_key_again(api: httpx.Client, stored: Callable[[], list[Message]], problem: ApiError) -> None:
     """The first answer again; with other content, none. Keys are of a bus."""
     first = api.post(PROJECT, json=EVERYTHING, headers={"Idempotency-Key": "k1"})
     again = api.post(PROJECT, json=EVERYTHING, headers={"Idempotency-Key": "k1"})
@@ -137,7 +137,7 @@ def test_posts_that_come_together(api: httpx.Client, stored: Callable[[], list[M
 
 
 def test_a_locked_bus(
-    serving: Callable[..., Any], bus: MessageBus, monkeypatch: pytest.MonkeyPatch, problem: Problem, root: Path
+    serving: Callable[..., Any], bus: MessageBus, monkeypatch: pytest.MonkeyPatch, problem: ApiError, root: Path
 ) -> None:
     """Posts wait for it, but not more than so many, and not for ever; other buses and readers do not wait."""
     monkeypatch.setattr(app, "_LOCK_TIMEOUT", 2.0)  # in which more than 8 come, on any machine
@@ -165,7 +165,7 @@ def test_a_locked_bus(
 
 
 def test_a_flush_that_fails(
-    serving: Callable[..., Any], stored: Callable[[], list[Message]], monkeypatch: pytest.MonkeyPatch, problem: Problem
+    serving: Callable[..., Any], stored: Callable[[], list[Message]], monkeypatch: pytest.MonkeyPatch, problem: ApiError
 ) -> None:
     """The message is there, and its poster is told so, and its id, and that of no other that came with it."""
 

@@ -16,7 +16,7 @@ PROJECT = "/api/projects/demo/messages"
 TASK = "/api/projects/demo/tasks/t1/messages"
 KIND = {"Content-Type": "application/json"}
 
-Problem = Callable[[httpx.Response], tuple[int, str, str]]
+ApiError = Callable[[httpx.Response], tuple[int, str, str]]
 
 REFUSED: list[tuple[int, str | bytes]] = [
     # what is no JSON object, or more than one
@@ -93,7 +93,7 @@ REFUSED: list[tuple[int, str | bytes]] = [
 ]
 
 
-def test_what_is_refused(api: httpx.Client, root: Path, problem: Problem) -> None:
+def test_what_is_refused(api: httpx.Client, root: Path, problem: ApiError) -> None:
     """Nothing is written for it, and no directory made."""
     codes = {400: "BAD_REQUEST", 422: "UNPROCESSABLE"}
     for status, document in REFUSED:
@@ -104,7 +104,7 @@ def test_what_is_refused(api: httpx.Client, root: Path, problem: Problem) -> Non
     assert not root.exists()
 
 
-def test_a_scope_that_is_refused(api: httpx.Client, root: Path, problem: Problem) -> None:
+def test_a_scope_that_is_refused(api: httpx.Client, root: Path, problem: ApiError) -> None:
     for scope in (
         {},
         {"task_id": "t1"},
@@ -118,7 +118,7 @@ def test_a_scope_that_is_refused(api: httpx.Client, root: Path, problem: Problem
     assert not root.exists()
 
 
-def test_how_large(serving: Callable[..., Any], root: Path, problem: Problem) -> None:
+def test_how_large(serving: Callable[..., Any], root: Path, problem: ApiError) -> None:
     """To the byte; also where no length is said in advance."""
     client = serving(max_request_bytes=1000).client
     largest = b'{"body": "%b"}' % (b"x" * (1000 - 12))
@@ -140,7 +140,7 @@ def test_a_megabyte_by_default(api: httpx.Client) -> None:
         assert api.post(PROJECT, content=document, headers=KIND).status_code == status
 
 
-def test_only_as_json(api: httpx.Client, root: Path, problem: Problem) -> None:
+def test_only_as_json(api: httpx.Client, root: Path, problem: ApiError) -> None:
     """What a page's form can send is something else."""
     for kind in (None, "", "text/plain", "application/x-www-form-urlencoded", "text/json", "application/jsonp", "json"):
         headers = {} if kind is None else {"Content-Type": kind}
@@ -151,7 +151,7 @@ def test_only_as_json(api: httpx.Client, root: Path, problem: Problem) -> None:
         assert api.post(PROJECT, content=b'{"body": "x"}', headers={"Content-Type": kind}).status_code == 201
 
 
-def test_a_bus_of_something_else(api: httpx.Client, root: Path, problem: Problem) -> None:
+def test_a_bus_of_something_else(api: httpx.Client, root: Path, problem: ApiError) -> None:
     """A directory stands in its place; and a file where its directory should be."""
     (root / "demo/PROJECT-MESSAGE-BUS.md").mkdir(parents=True)
     (root / "demo/t1").write_text("")

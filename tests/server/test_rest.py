@@ -25,7 +25,7 @@ TASK_V1 = ("/api/v1/messages", {"project_id": "demo", "task_id": "t1"}, "after")
 TASK = ("/api/projects/demo/tasks/t1/messages", {}, "since")
 
 Way = tuple[str, dict[str, str], str]
-Problem = Callable[[httpx.Response], tuple[int, str, str]]
+ApiError = Callable[[httpx.Response], tuple[int, str, str]]
 
 
 @pytest.fixture(params=[PROJECT_V1, PROJECT, TASK_V1, TASK], ids=["project v1", "project", "task v1", "task"])
@@ -90,7 +90,7 @@ def test_the_newest(ask: Callable[..., httpx.Response], log: MessageBus) -> None
     assert listed(ask(limit=5)) == everything
 
 
-def test_an_empty_bus(ask: Callable[..., httpx.Response], root: Path, problem: Problem) -> None:
+def test_an_empty_bus(ask: Callable[..., httpx.Response], root: Path, problem: ApiError) -> None:
     assert ask().json() == {"messages": [], "exists": False}
     assert ask(first=1).json() == {"messages": [], "exists": False}
     assert problem(ask("MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"))[:2] == (404, "NOT_FOUND")
@@ -101,7 +101,7 @@ def test_an_empty_bus(ask: Callable[..., httpx.Response], root: Path, problem: P
     assert ask().json() == {"messages": []}
 
 
-def test_an_unknown_id(ask: Callable[..., httpx.Response], log: MessageBus, root: Path, problem: Problem) -> None:
+def test_an_unknown_id(ask: Callable[..., httpx.Response], log: MessageBus, root: Path, problem: ApiError) -> None:
     for unknown in ("MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA", "nonsense", "\u2028", "é", "x" * 3000):
         status, code, message = problem(ask(unknown))
         assert (status, code) == (404, "NOT_FOUND")
@@ -109,12 +109,12 @@ def test_an_unknown_id(ask: Callable[..., httpx.Response], log: MessageBus, root
         assert str(root) not in message, "paths are nobody's business"
 
 
-def test_what_is_no_count(ask: Callable[..., httpx.Response], problem: Problem) -> None:
+def test_what_is_no_count(ask: Callable[..., httpx.Response], problem: ApiError) -> None:
     for limit in ("0", "-1", "1.5", "x", "", "1e3", " 1", "٣", "9" * 19, "0x10"):
         assert problem(ask(limit=limit))[:2] == (400, "BAD_REQUEST"), limit
 
 
-def test_parameters_that_are_refused(api: httpx.Client, problem: Problem) -> None:
+def test_parameters_that_are_refused(api: httpx.Client, problem: ApiError) -> None:
     """One that is unknown here, comes twice, is missing, or says the opposite of another."""
     for path, query in (
         ("/api/v1/messages", "project_id=demo&since=x"),
@@ -210,7 +210,7 @@ def test_a_rare_type_is_found_without_keeping_all(
     assert max(largest) <= 64
 
 
-def test_an_unknown_id_and_a_type(api: httpx.Client, tell: Callable[..., list[str]], problem: Problem) -> None:
+def test_an_unknown_id_and_a_type(api: httpx.Client, tell: Callable[..., list[str]], problem: ApiError) -> None:
     tell("x")
     query = {"project_id": "demo", "type": "FACT", "after": "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"}
     assert problem(api.get("/api/v1/messages", params=query))[:2] == (404, "NOT_FOUND")

@@ -15,7 +15,7 @@ from typing import Any
 import killed
 from patched import Patched
 
-from messagebus import Draft, MessageBus, check_bus, mend_bus
+from messagebus import Draft, MessageBus, check_bus, repair_bus
 from messagebus.backends.file import append
 
 CHANGING = {"open", "link", "replace", "rename", "unlink", "fsync", "fchmod", "fchown"}
@@ -44,7 +44,7 @@ def die_mending(path: str, journal: str, files: dict[str, str]) -> None:
         child = killed.Forked(partial(_mend, path, killed.Moment(call)))
         assert child.end() == -signal.SIGKILL
         left = names(path)
-        mend_bus(path)
+        repair_bus(path)
         there = [file.read_bytes() for file in Path(path).parent.glob("BUS.md*")]
         kept = all(b64decode(text) in there for name, text in files.items() if not name.endswith(".mending"))
         damage = [found.text for found in check_bus(path) if found.is_damage]
@@ -66,7 +66,7 @@ def calls_to_die_in(path: str, files: dict[str, str]) -> list[int]:
 def _mend(path: str, moment: killed.Moment, say: Callable[[dict[str, Any]], None]) -> None:
     deadly = killed.Deadly(moment, say)
     deadly.spread()
-    mend_bus(path)
+    repair_bus(path)
     say({"calls": deadly._calls})
 
 

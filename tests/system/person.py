@@ -16,7 +16,7 @@ from typing import Any
 
 import worker
 
-from messagebus import BusError, Draft, MessageBus, check_bus, mend_bus
+from messagebus import BusError, Draft, MessageBus, check_bus, repair_bus
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
 _FLOCK = {"x86_64": (0xC000003E, 73), "aarch64": (0xC00000B7, 32)}  # of each machine: its name in audits, and the call
@@ -47,7 +47,7 @@ def _import_everything() -> None:
             bus.append_message(Draft("FACT", "demo", "x"))
         bus.poll_for_new(None, timeout=0)
         Path(place, "BUS.md").open("ab").write(b"\n---\nmsg_id: x\n")  # noqa: SIM115 - to be mended
-        mend_bus(Path(place, "BUS.md"))
+        repair_bus(Path(place, "BUS.md"))
 
 
 def _outcome(verb: str, path: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _check(path: str) -> list[str]:
 
 
 def _mend(path: str) -> list[str]:
-    return [line for mended in mend_bus(path) for line in mended.done]
+    return [line for mended in repair_bus(path) for line in mended.done]
 
 
 def _refuse_flock(code: int) -> None:

@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 from patience import SECONDS
 
-from messagebus import Draft, Finding, Message, MessageBus, check_bus, mend_bus
+from messagebus import Draft, Finding, Message, MessageBus, check_bus, repair_bus
 from messagebus.backends.file import lock, segments
 from messagebus.codec.encode import encode, encode_rest
 from messagebus.msgid import next_msg_id
@@ -75,13 +75,13 @@ def words(files: dict[str, bytes]) -> set[bytes]:
 def mended(path: Path) -> list[Message]:
     """Mend it; it is clean then, originals are kept, no word is missing, and a second time there is nothing to do."""
     before = {name: text for name, text in contents(path).items() if not name.endswith(".mending")}
-    for file in mend_bus(path):
+    for file in repair_bus(path):
         if file.broken:
             assert Path(file.broken).read_bytes() == before[Path(file.path).name]
     assert damage(path) == []
     after = contents(path)
     assert words(before) <= words({name: text for name, text in after.items() if not name.endswith(".broken")})
-    assert mend_bus(path) == []
+    assert repair_bus(path) == []
     assert contents(path) == after
     return MessageBus(path).read_messages()
 
@@ -141,7 +141,7 @@ def test_a_tool(tool, path, five, sh, tally):
     before = MessageBus(path).read_messages()
     assert codes(path) == expected
     if tool == "half a mending":  # what it holds is of no use
-        mend_bus(path)
+        repair_bus(path)
         assert not list(path.parent.glob("*.mending"))
         assert codes(path) == []
     else:
@@ -271,7 +271,7 @@ def test_what_is_no_file_takes_a_person(what, path, days):
     else:
         place.symlink_to(elsewhere)
     assert "BUS010" in codes(path)
-    mend_bus(path)
+    repair_bus(path)
     assert codes(path) == ["BUS010"]
     assert place.is_dir() or place.is_symlink()
     assert days
@@ -339,7 +339,7 @@ def test_a_full_disk(tmp_path, tally):
         before = contents(path)
         assert "BUS004" in codes(path)
         with pytest.raises(OSError, match="No space left"):
-            mend_bus(path)
+            repair_bus(path)
         assert contents(path) == before
         found = codes(path)
         subprocess.run(["mount", "-o", "remount,size=256k", path.parent], check=True)
@@ -391,7 +391,7 @@ def test_each_call_of_a_mending_fails(path, tally):
             (path.parent / name).write_bytes(text)
         system = failing.System(failing.nth(call, (errno.EIO, errno.ENOSPC, errno.EACCES)[call % 3]))
         with system.spread(), suppress(OSError):
-            mend_bus(path)
+            repair_bus(path)
         if not system.failed:
             break
         tried, failed = tried + 1, failed | system.failed
@@ -469,7 +469,7 @@ def test_writers_and_followers_beside_a_mending(path, work, logged, start_togeth
             done = subprocess.run(command, capture_output=True, check=False, timeout=SECONDS, env=environment)
             assert done.returncode == 0, done.stderr
         else:
-            assert mend_bus(path)
+            assert repair_bus(path)
         mendings += 1
     for writer in writers:
         writer.finish()
@@ -507,7 +507,7 @@ def test_ids_out_of_order_beside_a_follower(path, sh, follow_through, tmp_path):
     write_day(tmp_path / "two.md", 0)
     write_day(path, 1)
     sh("(echo; cat two.md) >> BUS.md")
-    given = follow_through(path, [lambda: mend_bus(path), lambda: MessageBus(path).append_message(draft("new"))])
+    given = follow_through(path, [lambda: repair_bus(path), lambda: MessageBus(path).append_message(draft("new"))])
     assert [message.body for message in given[-1:]] == ["new"]
     assert len({message.msg_id for message in given}) == 7
     assert all(one.msg_id < two.msg_id for one, two in pairwise(MessageBus(path).read_messages()))

@@ -109,7 +109,7 @@ class Repository:
         messages = self.read()
         ids = [message.msg_id for message in messages]
         assert len(set(ids)) == len(ids)
-        records = [each for each in ids if msgid.is_ours(each)]
+        records = [each for each in ids if msgid.is_own(each)]
         assert records == sorted(records)
         assert all(message.intact is not False for message in messages)
         assert b"<<<<<<<" not in self.path.read_bytes()
@@ -424,7 +424,7 @@ class Play:
         self.ids += [message.msg_id for message in repository.post(self.word())]
 
     def _edit(self, repository: Repository, _: str) -> None:
-        records = [message.msg_id for message in repository.read() if msgid.is_ours(message.msg_id)]
+        records = [message.msg_id for message in repository.read() if msgid.is_own(message.msg_id)]
         repository.edit(records[len(self.words) % len(records)], " " + self.word())
 
     def _line(self, repository: Repository, _: str) -> None:

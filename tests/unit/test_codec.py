@@ -459,15 +459,15 @@ HAND = record(b"by hand\n", msg_id="h")
     ],
 )  # fmt: skip
 def test_how_the_next_record_joins(data: bytes, last_id: str | None, keep: int, glue: bytes) -> None:
-    assert codec.find_seam(data, whole_file=True) == (last_id, keep, glue)
+    assert codec.find_append_point(data, whole_file=True) == (last_id, keep, glue)
 
 
 def test_an_id_line_without_an_id_is_skipped() -> None:
-    assert codec.find_seam(EXAMPLE + b"\n---\nmsg_id:\n---\nby hand\n", whole_file=True).last_id == ID
+    assert codec.find_append_point(EXAMPLE + b"\n---\nmsg_id:\n---\nby hand\n", whole_file=True).last_id == ID
 
 
 def test_a_byte_order_mark_survives_the_healing_of_the_first_record() -> None:
-    seam = codec.find_seam(codec.BOM + b"---\nmsg_id: x", whole_file=True)
+    seam = codec.find_append_point(codec.BOM + b"---\nmsg_id: x", whole_file=True)
     assert seam.keep == len(codec.BOM)
     assert read(codec.BOM[: seam.keep] + seam.glue + EXAMPLE) == [MESSAGE]
 

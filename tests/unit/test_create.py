@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from messagebus import Draft, MessageBus, check_bus, mend_bus
+from messagebus import Draft, MessageBus, check_bus, repair_bus
 from messagebus.backends.file import create, segments
 
 FACT = Draft("FACT", "demo", "a fact")
@@ -169,5 +169,5 @@ def test_what_a_kill_leaves_is_found_and_removed(path: Path) -> None:
     left = path.parent / f"{path.name}.20260101-000000-000000.new"
     left.touch()
     assert ("BUS011", str(left)) in [(finding.code, finding.path) for finding in check_bus(path)]
-    mend_bus(path)
+    repair_bus(path)
     assert not left.exists()

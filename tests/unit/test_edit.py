@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from messagebus import Draft, MessageBus, check_bus, mend_bus
+from messagebus import Draft, MessageBus, check_bus, repair_bus
 from messagebus.codec.edit import edited
 
 RECORD = b"---\nmsg_id: a\ntype: FACT\ncontent_length: 4\n---\nbody\n"
@@ -60,7 +60,7 @@ def test_a_header_close_to_the_limit(tmp_path: Path, room: int, tail: str) -> No
     for head in (f"msg_id: {ID}\ntype: {'x' * room}\n", f"msg_id: {ID}{'x' * room}\n"):
         path.write_text(f"---\n{head}{tail}")
         MessageBus(path).append_message(Draft("FACT", "p", "behind"))
-        mend_bus(path)
+        repair_bus(path)
         assert not [finding for finding in check_bus(path) if finding.is_damage]
-        assert mend_bus(path) == []
+        assert repair_bus(path) == []
         path.unlink()

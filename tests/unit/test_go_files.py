@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from messagebus import Draft, Link, Message, MessageBus, Parent, check_bus, mend_bus
+from messagebus import Draft, Link, Message, MessageBus, Parent, check_bus, repair_bus
 from messagebus.msgid import order
 
 DATA = Path(__file__).parents[1] / "data"
@@ -135,7 +135,7 @@ def test_a_mended_file_keeps_to_the_rules_of_the_go_tool(tmp_path: Path, damage:
     """Fields in their order, each record behind a blank line and ``---``, and those that were whole as they were."""
     path = tmp_path / "bus.md"
     path.write_bytes(DAMAGE[damage]((DATA / "go-task.md").read_bytes()))
-    assert mend_bus(path)
+    assert repair_bus(path)
     assert not [finding for finding in check_bus(path) if finding.is_damage]
     text = path.read_text()
     assert "\r" not in text

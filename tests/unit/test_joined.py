@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from messagebus import Draft, MessageBus, check_bus, mend_bus
-from messagebus.codec.scan import survey
+from messagebus import Draft, MessageBus, check_bus, repair_bus
+from messagebus.codec.scan import scan
 from messagebus.repair.joined import joined_in
 
 START = datetime(2026, 11, 21, 3, 14, 15, tzinfo=UTC)
@@ -57,17 +57,17 @@ def test_a_swallowed_record_is_found_and_freed_only_by_name(path: Path, line_end
     for found in check_bus(path):
         if found.code == "BUS012":
             assert before[found.offset :].startswith(f"---{line_end}msg_id: {found.msg_id}".encode())
-    assert mend_bus(path) == []
+    assert repair_bus(path) == []
     assert path.read_bytes() == before
 
-    [mended] = mend_bus(path, split_joined=True)
+    [mended] = repair_bus(path, split_joined=True)
     assert Path(mended.broken).read_bytes() == before
     assert bodies(path) == ["one", "two", "three", "four"]
     messages = MessageBus(path).read_messages()
     assert [message.msg_id for message in messages] == [go_id(ms) for ms in range(4)]
     assert [message.meta for message in messages] == [{}, {"mended": "joined"}, {"mended": "joined"}, {}]
     assert damage(path) == []
-    assert mend_bus(path, split_joined=True) == []
+    assert repair_bus(path, split_joined=True) == []
 
 
 def test_one_at_the_end_and_one_before_another_file(path: Path) -> None:
@@ -75,7 +75,7 @@ def test_one_at_the_end_and_one_before_another_file(path: Path) -> None:
     archive.write_text(go(0, "one") + go(1, "two") + go(9, "later than what follows in the next file"))
     path.write_text(go(5, "five") + go(6, "six"))
     assert damage(path) == [("BUS012", 8, go_id(1)), ("BUS012", 8, go_id(6))]
-    mend_bus(path, split_joined=True)
+    repair_bus(path, split_joined=True)
     assert bodies(path) == ["one", "two\n" + go(9, "later than what follows in the next file").rstrip(), "five", "six"]
     assert damage(path) == []
 
@@ -100,7 +100,7 @@ def test_what_is_quoted_stays_quoted(path: Path, quoted: str, codes: list[str]) 
     before = path.read_bytes()
     assert damage(path) == []
     assert sorted(set(told(path)) - {"BUS101"}) == codes
-    assert mend_bus(path, split_joined=True) == []
+    assert repair_bus(path, split_joined=True) == []
     assert path.read_bytes() == before
 
 
@@ -108,18 +108,18 @@ def test_what_is_swallowed_among_other_damage(path: Path) -> None:
     """The plain mending leaves it as it is, in a file that it writes anew."""
     ours = "---\nmsg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA\ncontent_length: 9\n---\ntorn\n"
     path.write_text(ours + "\n" + go(0, "one") + go(1, "two"))
-    [mended] = mend_bus(path)
+    [mended] = repair_bus(path)
     assert mended.done
     assert [code for code, _, _ in damage(path)] == ["BUS012"]
-    assert mend_bus(path) == []
-    mend_bus(path, split_joined=True)
+    assert repair_bus(path) == []
+    repair_bus(path, split_joined=True)
     assert bodies(path) == ["torn", "one", "two"]
 
 
 def test_a_swallowed_record_that_is_damaged_itself(path: Path) -> None:
     torn = go(1, "half").replace("project_id: p\n", "project_id: p\ncontent_length: 99\n")
     path.write_text(go(0, "one") + torn)
-    mend_bus(path, split_joined=True)
+    repair_bus(path, split_joined=True)
     one, two, _ = MessageBus(path).read_messages()
     assert (one.body, two.body, two.intact, two.meta) == ("one", "half", False, {"mended": "torn"})
     assert damage(path) == []
@@ -128,7 +128,7 @@ def test_a_swallowed_record_that_is_damaged_itself(path: Path) -> None:
 def test_a_body_that_begins_like_a_header(path: Path) -> None:
     """The end of a header is no start, whatever its text begins with; and none takes time for long."""
     text = go(0, "one") + go(1, "msg_id: of the text") + "---\nmsg_id: x\n" * 20_000
-    [piece] = survey([text.encode()])
+    [piece] = scan([text.encode()])
     assert [inner.msg_id for inner in joined_in(piece)][:1] == [go_id(1)]
 
 
@@ -157,7 +157,7 @@ def test_a_healthy_file_of_three_go_writers_is_clean(path: Path) -> None:
     assert len(bodies(path)) == 180
     assert damage(path) == []
     assert told(path) == ["BUS101", "BUS105"]
-    assert mend_bus(path) == []
+    assert repair_bus(path) == []
 
 
 def test_a_go_id_below_one_of_ours(path: Path) -> None:

@@ -33,9 +33,9 @@ from messagebus import (
     Message,
     Parent,
     SinceIDNotFoundError,
-    mend_bus,
+    repair_bus,
 )
-from messagebus.validation import check_draft, check_key
+from messagebus.validation import validate_draft, validate_key
 
 ID = "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"
 TS = datetime(2026, 11, 21, 3, 14, 15, 926535, UTC)
@@ -46,7 +46,7 @@ TEXT_FIELDS = ("type", "project_id", "task_id", "run_id", "issue_id")
 
 def refusal(**changes: Any) -> str:
     with pytest.raises(InvalidMessageError) as caught:
-        check_draft(replace(GOOD, **changes), LIMIT)
+        validate_draft(replace(GOOD, **changes), LIMIT)
     return str(caught.value)
 
 
@@ -119,24 +119,24 @@ def test_what_is_refused_names_the_field(changes: dict[str, Any], words: str) ->
     ],
 )  # fmt: skip
 def test_what_is_accepted(changes: dict[str, Any]) -> None:
-    check_draft(replace(GOOD, **changes), LIMIT)
+    validate_draft(replace(GOOD, **changes), LIMIT)
 
 
 @pytest.mark.parametrize("thing", [None, "text", {"type": "FACT"}, Message(ID, TS, "FACT", "demo")])
 def test_only_drafts_are_appended(thing: Any) -> None:
     with pytest.raises(InvalidMessageError, match="append a Draft"):
-        check_draft(thing, LIMIT)
+        validate_draft(thing, LIMIT)
 
 
 def test_a_value_once_accepted_does_not_make_its_look_alikes_acceptable() -> None:
-    check_draft(replace(GOOD, task_id="1"), LIMIT)
+    validate_draft(replace(GOOD, task_id="1"), LIMIT)
     assert refusal(task_id=1).startswith("task_id must be text")
 
 
 @pytest.mark.parametrize("key", ["", " ", "a\nb", "\ud800", 7, None])
 def test_idempotency_keys_are_header_values(key: Any) -> None:
     with pytest.raises(InvalidMessageError, match="idempotency_key"):
-        check_key(key)
+        validate_key(key)
 
 
 @pytest.mark.parametrize("thing", [GOOD, Parent("a"), Link("a"), Message(ID, TS, "FACT")])
@@ -238,7 +238,7 @@ def test_a_draft_from_json_refuses(data: Any, words: str) -> None:
 )
 def test_wrong_types_in_json_are_refused_at_the_latest_when_appended(data: Mapping[str, Any]) -> None:
     with pytest.raises(InvalidMessageError):
-        check_draft(Draft.from_json({"type": "FACT", "project_id": "demo", **data}), LIMIT)
+        validate_draft(Draft.from_json({"type": "FACT", "project_id": "demo", **data}), LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_an_error_comes_from_another_process(tmp_path: Path) -> None:
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
         pytest.raises(BusNotFoundError, match=str(tmp_path / "none")),
     ):
-        pool.submit(mend_bus, tmp_path / "none").result(timeout=60)
+        pool.submit(repair_bus, tmp_path / "none").result(timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -331,8 +331,8 @@ def test_the_public_names() -> None:
     assert set(messagebus.__all__) == {
         "BusError", "BusNotFoundError", "Draft", "DurabilityError", "Finding", "GapWarning",
         "IdempotencyConflictError", "InvalidBusPathError", "InvalidMessageError", "Link", "LockTimeoutError",
-        "MemoryBackend", "Mended", "Message", "MessageBus", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP",
-        "SinceIDNotFoundError", "check_bus", "discover_bus", "mend_bus", "merge_logs",
+        "MemoryBackend", "Repaired", "Message", "MessageBus", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP",
+        "SinceIDNotFoundError", "check_bus", "discover_bus", "repair_bus", "merge_logs",
     }  # fmt: skip
     assert all(getattr(messagebus, name) for name in messagebus.__all__)
     assert set(messagebus.__all__) <= set(dir(messagebus))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ulid import ULID
 
-from messagebus.msgid import is_ours, next_msg_id, order, sibling, time_of
+from messagebus.msgid import is_own, next_msg_id, order, sibling, time_of
 
 MS = 1_795_230_855_926
 LAST_MS = (1 << 48) - 1
@@ -140,7 +140,7 @@ def test_no_id_fits_after_the_last_millisecond() -> None:
 @given(OURS | FOREIGN, st.integers(0, 2**32 - 2))
 def test_a_sibling_is_later_and_of_the_same_kind(msg_id: str, number: int) -> None:
     assert msg_id < sibling(msg_id, number) < sibling(msg_id, number + 1)
-    assert is_ours(sibling(msg_id, number)) == is_ours(msg_id)
+    assert is_own(sibling(msg_id, number)) == is_own(msg_id)
 
 
 def test_a_sibling_of_ours_is_right_behind_it() -> None:

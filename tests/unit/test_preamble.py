@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from messagebus import Draft, Message, MessageBus, check_bus, codec, mend_bus, merge_logs
+from messagebus import Draft, Message, MessageBus, check_bus, codec, merge_logs, repair_bus
 from messagebus.codec import Decoder
 from messagebus.msgid import next_msg_id
 
@@ -101,7 +101,7 @@ def test_check_finds_damage_in_it(top: bytes, tmp_path: Path) -> None:
     path.write_bytes(top + FIRST.replace(b"project_id: p\n", b"content_length: 99\n"))
     found = [(finding.code, finding.msg_id) for finding in check_bus(path) if finding.is_damage]
     assert ("BUS002", GO.format(1)) in found
-    mend_bus(path)
+    repair_bus(path)
     assert MessageBus(path).get_message(GO.format(1))
     assert [finding for finding in check_bus(path) if finding.is_damage] == []
 
@@ -111,7 +111,7 @@ def test_check_finds_the_text_and_mending_keeps_the_id(tmp_path: Path) -> None:
     path.write_bytes(TITLE + FIRST + b"\n" + ours(1, "whole"))
     found = [(finding.code, finding.line) for finding in check_bus(path) if finding.is_damage]
     assert found == [("BUS007", 1)]
-    mend_bus(path)
+    repair_bus(path)
     assert [message.msg_id for message in MessageBus(path).read_messages()][1:] == [GO.format(1), id_of(1)]
     assert [finding for finding in check_bus(path) if finding.is_damage] == []
 

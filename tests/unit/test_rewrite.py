@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from messagebus.codec.scan import survey
+from messagebus.codec.scan import scan
 from messagebus.repair.rewrite import Rewrite, Scope
 
 RECORD = b"---\nmsg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA\nts: 2026-11-21T03:14:15.926535Z\ncontent_length: 4\n---\nbody\n"
@@ -15,7 +15,7 @@ RECORD = b"---\nmsg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA\nts: 2026-11-21T03:14:15.
 def rewritten(data: bytes) -> list[bytes]:
     scope = Scope("demo", "", datetime(2026, 11, 21, tzinfo=UTC))
     rewrite = Rewrite(scope, "MSG-01KAJ3M2Q700000000000000000", {}, missing="", joined=(), sort=False, live=True)
-    return list(rewrite.records(survey([data])))
+    return list(rewrite.records(scan([data])))
 
 
 @pytest.mark.parametrize("text", [b"", b"-", b"---", b"---\nmsg_i"])

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from messagebus.backends.file.watch import FileWatch
 
 
-class Policy(NamedTuple):
+class AppendOptions(NamedTuple):
     """How to append: times in seconds, sizes in bytes, 0 for never rotating."""
 
     lock_timeout: float
@@ -40,16 +40,16 @@ class Policy(NamedTuple):
 class FileBackend:
     """The log at one path (absolute)."""
 
-    def __init__(self, path: str, policy: Policy) -> None:
+    def __init__(self, path: str, options: AppendOptions) -> None:
         self._path = path
-        self._policy = policy
+        self._options = options
         self._reader = Reader(path)
 
     @cached_property
     def _appender(self) -> Appender:
         from messagebus.backends.file.append import Appender  # who only reads needs no lock, nor its imports
 
-        return Appender(self._path, self._policy)
+        return Appender(self._path, self._options)
 
     @property
     def _has_appended(self) -> bool:

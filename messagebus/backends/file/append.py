@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING
 from messagebus import codec
 from messagebus.backends.file import lock, segments
 from messagebus.backends.file.create import open_to_append
-from messagebus.backends.file.idempotency import KeyFinder
+from messagebus.backends.file.idempotency import KeyIndex
 from messagebus.backends.file.read import Reader
-from messagebus.backends.file.tail import WINDOW, last_archived_id, seam_behind
+from messagebus.backends.file.tail import WINDOW, append_point, last_archived_id
 from messagebus.errors import DurabilityError, InvalidBusPathError, LockTimeoutError
-from messagebus.message import Draft, Message, answer_again, format_time, in_utc, message_from
-from messagebus.msgid import is_ours, later, next_msg_id
+from messagebus.message import Draft, Message, format_time, in_utc, message_from, stored_under_key
+from messagebus.msgid import is_own, later, next_msg_id
 
 if TYPE_CHECKING:
-    from messagebus.backends.file import Policy
+    from messagebus.backends.file import AppendOptions
 
 _RANDOM_PAGE = 256  # bytes
 _UNENDED = b"\n\n"  # the glue behind a last line without its end
@@ -45,17 +45,17 @@ _Prepared = tuple[Draft, datetime | None, bytes]  # a draft, its time in UTC, an
 class Appender:
     """Appends to the log at one path. Threads may share it; a fork gets its own descriptor."""
 
-    def __init__(self, path: str, policy: Policy) -> None:
+    def __init__(self, path: str, options: AppendOptions) -> None:
         self._path = path
-        self._policy = policy
-        self._lock_timeout = min(policy.lock_timeout, threading.TIMEOUT_MAX)
-        self._patience = lock.KEEN if policy.fsync else lock.CALM
+        self._options = options
+        self._lock_timeout = min(options.lock_timeout, threading.TIMEOUT_MAX)
+        self._backoff = lock.EAGER if options.fsync else lock.RELAXED
         self._attempts = self._retries = 0
         self._fd = -1
-        self.start_afresh()
+        self.reset()
         _appenders.add(self)
 
-    def start_afresh(self) -> None:
+    def reset(self) -> None:
         """Begin with a descriptor and a mutex of one's own, as a forked child must."""
         self._forget()
         self._mutex = threading.Lock()
@@ -64,7 +64,7 @@ class Appender:
         self._last_id: str | None = None  # the last id in the log then
         self._end = 0  # and where our last record ended
         self._opened = self._name_flushed = 0  # how many files, and up to which the directory was flushed
-        self._keys = KeyFinder(self._path)
+        self._keys = KeyIndex(self._path)
         self._randomness, self._drawn = b"", 0  # a child that forked must not draw what its parent draws
 
     def append(self, drafts: Sequence[Draft], idempotency_key: str | None = None) -> list[Message]:
@@ -75,19 +75,19 @@ class Appender:
             return []
         prepared = [(draft, draft.ts and in_utc(draft.ts), codec.encode_rest(draft)) for draft in drafts]
         started = time.monotonic()
-        for attempt in range(self._policy.max_retries):
+        for attempt in range(self._options.max_retries):
             if attempt:
-                time.sleep(self._policy.retry_backoff * 2 ** (attempt - 1))
+                time.sleep(self._options.retry_backoff * 2 ** (attempt - 1))
                 self._retries += 1
             self._attempts += 1
             try:
                 messages = self._attempt(prepared, idempotency_key)
             except OSError as error:
-                segments.name_file(error, self._path)
+                segments.add_filename(error, self._path)
                 raise
             if messages:
                 return messages
-        raise LockTimeoutError(self._path, self._policy.max_retries, time.monotonic() - started)
+        raise LockTimeoutError(self._path, self._options.max_retries, time.monotonic() - started)
 
     def contention_stats(self) -> tuple[int, int]:
         """How often the lock was asked for, and how often again after a timeout."""
@@ -109,7 +109,7 @@ class Appender:
         try:
             try:
                 messages = self._append_locked(prepared, key)
-                if messages and self._policy.fsync:
+                if messages and self._options.fsync:
                     to_flush = self._descriptor_to_flush(messages)
             finally:
                 if self._fd >= 0:
@@ -128,7 +128,7 @@ class Appender:
             raise self._not_durable(messages, error) from error
 
     def _append_locked(self, prepared: list[_Prepared], key: str | None) -> list[Message] | None:
-        may_rotate = self._policy.auto_rotate_bytes > 0
+        may_rotate = self._options.auto_rotate_bytes > 0
         self._rests = 0
         messages: list[Message] = []
         while True:
@@ -138,8 +138,8 @@ class Appender:
             if messages and Reader(self._path).get(messages[-1].msg_id):
                 return messages  # the editor that saved the file had read them already
             if key is not None and (first := self._keys.find(key, _now_ms())):
-                return [answer_again(prepared[0][0], first)]
-            if may_rotate and status.st_size >= self._policy.auto_rotate_bytes:
+                return [stored_under_key(prepared[0][0], first)]
+            if may_rotate and status.st_size >= self._options.auto_rotate_bytes:
                 may_rotate = False
                 self._rotate()
                 continue
@@ -157,7 +157,7 @@ class Appender:
                 self._inode, self._device = opened.st_ino, opened.st_dev
                 self._opened += 1
             try:
-                if not lock.acquire(self._fd, self._path, self._lock_timeout, self._patience):
+                if not lock.acquire(self._fd, self._path, self._lock_timeout, self._backoff):
                     return None
             except BaseException:
                 self._forget()  # nothing is locked, so there is nothing to unlock
@@ -198,14 +198,14 @@ class Appender:
         With fsync it lasts, under its new name, before there is a new file: what others wrote
         without a flush may be the answer to an idempotency key.
         """
-        if self._policy.fsync:
+        if self._options.fsync:
             _flush(self._fd)
         try:
             os.rename(self._path, segments.next_archive(self._path, datetime.now(UTC)))
         except (OSError, OverflowError) as error:  # an archive of the year 9999 leaves no later name
             warnings.warn(f"could not rotate {self._path}: {error}; it grows on", RuntimeWarning, stacklevel=2)
             return
-        if self._policy.fsync:
+        if self._options.fsync:
             segments.flush_directory(self._path)
         self._let_go()
 
@@ -286,27 +286,27 @@ class Appender:
         os.ftruncate(self._fd, size)
         _flush(self._fd)
 
-    def _seam(self, status: os.stat_result) -> codec.Seam:
+    def _seam(self, status: os.stat_result) -> codec.AppendPoint:
         """How the next record joins the file; reads only what others wrote since last time."""
         left, size = self._left, status.st_size
         if left and left.st_ino == status.st_ino and self._end < size:
-            seam = seam_behind(self._fd, self._end - 1, size)  # from the end of our last line
+            seam = append_point(self._fd, self._end - 1, size)  # from the end of our last line
             if seam.last_id:
                 return self._behind_ours(seam)
-        seam = seam_behind(self._fd, 0, size)
+        seam = append_point(self._fd, 0, size)
         return self._behind_ours(seam._replace(last_id=seam.last_id or last_archived_id(self._path)))
 
-    def _behind_ours(self, seam: codec.Seam) -> codec.Seam:
+    def _behind_ours(self, seam: codec.AppendPoint) -> codec.AppendPoint:
         """Ours increase, too, where a foreign record, whose clock may be any, stands between; and where
         our last was deleted since: its successor must not be it again, as somebody may stand there."""
         last_id = seam.last_id
-        if last_id and is_ours(last_id):
+        if last_id and is_own(last_id):
             if last_id > (self._last_id or ""):
                 return seam  # as ever
         elif last_id:
             low = max(seam.keep - WINDOW, 0)
             data = os.pread(self._fd, seam.keep - low, low)
-            last_id = later(last_id, codec.last_of_ours(data, whole_file=low == 0))
+            last_id = later(last_id, codec.last_own_id(data, whole_file=low == 0))
         return seam._replace(last_id=later(last_id, self._last_id))
 
     def _make_durable(self, fd: int, messages: list[Message]) -> None:
@@ -345,7 +345,7 @@ def _after_fork_in_child() -> None:
     """A descriptor that parent and child share is one lock owner: the child takes its own."""
     for appender in _appenders:
         with suppress(OSError):  # another thread was closing it just now
-            appender.start_afresh()
+            appender.reset()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 
 from messagebus.backends.file.search import first_since
-from messagebus.backends.file.segments import Log, Segment, list_archives
+from messagebus.backends.file.segments import LogSnapshot, Segment, list_archives
 from messagebus.codec import MAX_HEADER, Decoder, header
-from messagebus.message import IDEMPOTENCY_KEY, KEY_MEMORY_MS, Message
+from messagebus.message import IDEMPOTENCY_KEY, IDEMPOTENCY_WINDOW_MS, Message
 from messagebus.validation import is_remembered
 
 _CHUNK = 1024 * 1024  # bytes
@@ -24,7 +24,7 @@ _FINGERPRINT = 256  # bytes
 _MANY = 10_000
 
 
-class KeyFinder:
+class KeyIndex:
     """Remembers, for one log, which keys stand where. Used under the append lock only."""
 
     def __init__(self, path: str) -> None:
@@ -35,14 +35,14 @@ class KeyFinder:
 
     def find(self, key: str, now_ms: int) -> Message | None:
         """The message that stands for ``key`` at ``now_ms`` since 1970."""
-        log = Log(self._path, list_archives)  # the key may be in any
+        log = LogSnapshot(self._path, list_archives)  # the key may be in any
         oldest: dict[int, int] = {}  # in each segment, where what is young enough begins
         try:
             for position in reversed(range(len(log))):
                 with log.segment(position) as segment:
                     if segment is None:
                         continue
-                    oldest[segment.inode] = first_since(segment, now_ms - KEY_MEMORY_MS)
+                    oldest[segment.inode] = first_since(segment, now_ms - IDEMPOTENCY_WINDOW_MS)
                     found = self._find_in(segment, key, now_ms, oldest[segment.inode])
                     reached_back = oldest[segment.inode] > segment.start
                 if found or reached_back:

@@ -11,7 +11,7 @@ import warnings
 from contextlib import suppress
 from typing import NamedTuple
 
-from messagebus.backends.file.segments import Log
+from messagebus.backends.file.segments import LogSnapshot
 from messagebus.errors import GapWarning
 
 _NEWEST = 8  # archives looked at: whoever waits for a lock does not sleep through more rotations
@@ -34,7 +34,7 @@ class Passed:
     def __init__(self) -> None:
         self._ends: dict[str | None, Ends] = {}
 
-    def look_back(self, log: Log, position: int, since_id: str | None) -> Ends:
+    def look_back(self, log: LogSnapshot, position: int, since_id: str | None) -> Ends:
         """The archives in front of ``position``; warns of each that has grown since the read that
         ended at ``since_id``."""
         known, now = self._ends.get(since_id, {}), Ends()

@@ -21,7 +21,7 @@ _TRY = int(LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING)
 _UNLOCK = int(LockFlags.UNBLOCK)
 
 
-class Patience(NamedTuple):
+class Backoff(NamedTuple):
     """How to wait for a lock that others hold: first so many tries that only let others run,
     then sleeps that double from the first to the longest (seconds)."""
 
@@ -33,15 +33,15 @@ class Patience(NamedTuple):
 # An append takes some 15 us, so whoever holds the lock is best left alone on its core for a while
 # (docs/adr/0003-waiting-for-the-lock.md). With a flush it takes ten times that, nearly all of it
 # after the lock is given up, and who comes soon shares the next flush.
-CALM = Patience(2, 1e-3, 4e-3)
-KEEN = Patience(200, 50e-6, 1e-3)
+RELAXED = Backoff(2, 1e-3, 4e-3)
+EAGER = Backoff(200, 50e-6, 1e-3)
 
 
 # What flock fails with where the file system has no locks (NFS without its lock service, Lustre without -o flock, ...).
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
-def acquire(fd: int, path: str, timeout: float, patience: Patience = CALM) -> bool:
+def acquire(fd: int, path: str, timeout: float, backoff: Backoff = RELAXED) -> bool:
     """Lock the file at ``path`` that is open as ``fd``; False where ``timeout`` seconds did not suffice.
 
     Raises InvalidBusPathError where its file system has no locks, OSError.
@@ -49,7 +49,7 @@ def acquire(fd: int, path: str, timeout: float, patience: Patience = CALM) -> bo
     try:
         _flock(fd, _TRY)
     except BlockingIOError:
-        return _wait(fd, timeout, patience)
+        return _wait(fd, timeout, backoff)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
@@ -60,19 +60,19 @@ def acquire(fd: int, path: str, timeout: float, patience: Patience = CALM) -> bo
     return True
 
 
-def _wait(fd: int, timeout: float, patience: Patience) -> bool:
-    for _ in range(patience.yields):
+def _wait(fd: int, timeout: float, backoff: Backoff) -> bool:
+    for _ in range(backoff.yields):
         os.sched_yield()
         if _acquired(fd):
             return True
     deadline = time.monotonic() + timeout
-    pause = patience.first_sleep
+    pause = backoff.first_sleep
     while not _acquired(fd):
         left = deadline - time.monotonic()
         if left <= 0:
             return False
         time.sleep(min(pause, left))
-        pause = min(pause * 2, patience.longest_sleep)
+        pause = min(pause * 2, backoff.longest_sleep)
     return True
 
 

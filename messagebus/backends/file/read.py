@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from messagebus.backends.file.late_writes import End, Passed
 from messagebus.backends.file.search import id_at, search, start_of_last
-from messagebus.backends.file.segments import Log, Segment, name_file
+from messagebus.backends.file.segments import LogSnapshot, Segment, add_filename
 from messagebus.codec import MAX_HEADER, Decoder
 from messagebus.codec.one_line import is_preamble_id, record_of
 from messagebus.errors import GapWarning, SinceIDNotFoundError
@@ -28,7 +28,7 @@ _CHUNK = 256 * 1024  # bytes read at a time when streaming
 _Item = TypeVar("_Item")
 
 
-class _Place(NamedTuple):
+class _CachedPosition(NamedTuple):
     """Where a message lies: the inode of its segment, and the offset of its record."""
 
     msg_id: str
@@ -36,7 +36,7 @@ class _Place(NamedTuple):
     offset: int
 
 
-class _Found(NamedTuple):
+class _Match(NamedTuple):
     """The segment and the offset of the record that an id belongs to; ``inside`` where it is not
     that record's own id, but a one-line message's."""
 
@@ -45,7 +45,7 @@ class _Found(NamedTuple):
     inside: bool
 
 
-_BEGINNING = _Found(0, 0, inside=False)
+_BEGINNING = _Match(0, 0, inside=False)
 
 
 class Reader:
@@ -53,7 +53,7 @@ class Reader:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._place: _Place | None = None
+        self._cached: _CachedPosition | None = None
         self._passed = Passed()
         self.unfinished = False
 
@@ -95,22 +95,22 @@ class Reader:
         return newest
 
     @contextmanager
-    def _log(self) -> Iterator[Log]:
+    def _log(self) -> Iterator[LogSnapshot]:
         """The files as they are now; errors name them."""
         try:
-            with closing(Log(self._path)) as log:
+            with closing(LogSnapshot(self._path)) as log:
                 yield log
         except OSError as error:
-            name_file(error, self._path)
+            add_filename(error, self._path)
             raise
 
-    def _pairs(self, log: Log, found: _Found, since_id: str | None = None) -> Iterator[tuple[Message, bytes]]:
+    def _pairs(self, log: LogSnapshot, found: _Match, since_id: str | None = None) -> Iterator[tuple[Message, bytes]]:
         stored: list[bytes] = []
         for batch, bytes_of in self._batches(log, found, since_id, stored):
             yield from zip(batch, bytes_of, strict=True)
 
     def _batches(
-        self, log: Log, found: _Found, since_id: str | None, stored: list[bytes] | None = None
+        self, log: LogSnapshot, found: _Match, since_id: str | None, stored: list[bytes] | None = None
     ) -> Iterator[tuple[list[Message], list[bytes]]]:
         """The messages from that record on, and with them, in ``stored`` if it is given, their bytes."""
         self.unfinished = False
@@ -133,7 +133,7 @@ class Reader:
         decoder = Decoder(offset, stored)
         for batch in _decoded(decoder, segment, offset):
             if batch:
-                self._place = _Place(batch[-1].msg_id, segment.inode, decoder.place)
+                self._cached = _CachedPosition(batch[-1].msg_id, segment.inode, decoder.place)
             yield batch
         if not segment.closed:
             self.unfinished = decoder.unfinished
@@ -150,22 +150,22 @@ class Reader:
                 return list(newest)
             records *= 2  # some records gave no message: broken, or kept back
 
-    def _locate(self, log: Log, msg_id: str | None) -> _Found:
+    def _locate(self, log: LogSnapshot, msg_id: str | None) -> _Match:
         """The record that ``msg_id`` belongs to. Raises SinceIDNotFoundError."""
         if msg_id is None:
             return _BEGINNING
-        place = self._place
+        place = self._cached
         if place and place.msg_id == msg_id and (recalled := _recall(log, place)):
             return recalled
         if found := search(log, msg_id):
-            return _Found(*found, inside=False)
+            return _Match(*found, inside=False)
         record_id = record_of(msg_id)
         found = search(log, record_id) if record_id else None
         if found is None and is_preamble_id(msg_id):
             found = _search_preambles(log, msg_id)
         if found is None:
             raise SinceIDNotFoundError(self._path, msg_id)
-        return _Found(*found, inside=True)
+        return _Match(*found, inside=True)
 
     def _after(
         self, items: Iterator[_Item], since_id: str | None, inside: bool, id_of: Callable[[_Item], str]
@@ -214,21 +214,21 @@ def _may_be_healed(segment: Segment) -> bool:
     return segment.size - os.fstat(segment.fd).st_size < MAX_HEADER
 
 
-def _recall(log: Log, place: _Place) -> _Found | None:
+def _recall(log: LogSnapshot, place: _CachedPosition) -> _Match | None:
     """The remembered place, if that record is still there."""
     for position in reversed(range(len(log))):
         with log.segment(position) as segment:
             if segment and segment.inode == place.inode:
                 record_id = id_at(segment, place.offset)
                 if record_id == place.msg_id:
-                    return _Found(position, place.offset, inside=False)
+                    return _Match(position, place.offset, inside=False)
                 if is_preamble_id(place.msg_id) or (record_id and record_id == record_of(place.msg_id)):
-                    return _Found(position, place.offset, inside=True)
+                    return _Match(position, place.offset, inside=True)
                 return None
     return None
 
 
-def _search_preambles(log: Log, msg_id: str) -> tuple[int, int] | None:
+def _search_preambles(log: LogSnapshot, msg_id: str) -> tuple[int, int] | None:
     """The oldest segment with that one-line message above its first record: each may have one, and
     a reader had better see some again than miss some."""
     for position in range(len(log)):

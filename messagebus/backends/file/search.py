@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from messagebus.backends.file.segments import Log, Segment
+from messagebus.backends.file.segments import LogSnapshot, Segment
 from messagebus.codec.framing import id_of
 from messagebus.msgid import order, time_of
 
@@ -26,7 +26,7 @@ _START_BEFORE_ID = re.compile(rb"\n\r*\n---\r*\nmsg_id:[ \t]*\Z")
 _BEHIND_ID = re.compile(rb"[ \t\r]*(\n|\Z)")
 
 
-def search(log: Log, msg_id: str) -> tuple[int, int] | None:
+def search(log: LogSnapshot, msg_id: str) -> tuple[int, int] | None:
     """Bisect the newest segment that can hold ``msg_id``; on a miss, scan them all."""
     position = _newest_that_can_hold(log, msg_id)
     if position >= 0:
@@ -40,7 +40,7 @@ def search(log: Log, msg_id: str) -> tuple[int, int] | None:
     return None
 
 
-def _newest_that_can_hold(log: Log, msg_id: str) -> int:
+def _newest_that_can_hold(log: LogSnapshot, msg_id: str) -> int:
     """The newest segment whose first id is not behind ``msg_id``; -1 where there is none. Most
     cursors are in the last: from there in strides that double, then by bisecting."""
     low, high, stride = len(log) - 1, len(log), 1
@@ -55,7 +55,7 @@ def _newest_that_can_hold(log: Log, msg_id: str) -> int:
     return low
 
 
-def _starts_before(log: Log, position: int, msg_id: str) -> bool:
+def _starts_before(log: LogSnapshot, position: int, msg_id: str) -> bool:
     with log.segment(position) as segment:
         first = _first_record(segment, segment.start, segment.size) if segment else None
     mine, wanted = order(first[1]) if first else None, order(msg_id)

@@ -105,7 +105,7 @@ def is_same(one: str, other: str) -> bool:
         return False
 
 
-def name_file(error: OSError, path: str) -> None:
+def add_filename(error: OSError, path: str) -> None:
     """Let an error say which file it is about: what fails on a descriptor names none."""
     if error.filename is None and not isinstance(error, BusError):
         error.filename = path
@@ -197,7 +197,7 @@ class Segment(NamedTuple):
     closed: bool
 
 
-class Log:
+class LogSnapshot:
     """A snapshot of the files of a log: archives by name, the live file open.
 
     Without archives, and with a GapWarning, where the directory may not be listed; unless

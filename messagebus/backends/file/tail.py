@@ -11,24 +11,24 @@ from itertools import takewhile
 from messagebus.backends.file.preamble import first_record
 from messagebus.backends.file.search import starts_backwards
 from messagebus.backends.file.segments import archives_in_sight, open_archive
-from messagebus.codec import Seam, find_seam
+from messagebus.codec import AppendPoint, find_append_point
 
 WINDOW = 64 * 1024  # bytes of the end of a file looked over at first
 _LONGEST_LEAD = 64  # bytes that the blank line before a record may take
 
 
-def seam_behind(fd: int, start: int, size: int) -> Seam:
+def append_point(fd: int, start: int, size: int) -> AppendPoint:
     """The seam at the end of these bytes, looking back no further than it takes."""
     low = max(start, size - WINDOW)
     data = os.pread(fd, size - low, low)
     if not data.endswith(b"\0"):
-        seam = find_seam(data, whole_file=low == 0)
+        seam = find_append_point(data, whole_file=low == 0)
         if seam.last_id or low == start:  # nearly always
             return seam._replace(keep=low + seam.keep)
     return _seam_far_behind(fd, start, size)
 
 
-def _seam_far_behind(fd: int, start: int, size: int) -> Seam:
+def _seam_far_behind(fd: int, start: int, size: int) -> AppendPoint:
     """The same where blocks at the end were never written, or the last record is a long one."""
     end = _end_of_text(fd, start, size)
     first = start or first_record(fd, end)
@@ -36,7 +36,7 @@ def _seam_far_behind(fd: int, start: int, size: int) -> Seam:
     low: int | None = max(start, end - WINDOW)
     while low is not None:
         known = first - low if not start and first < end else -1
-        seam = find_seam(os.pread(fd, end - low, low), whole_file=low == 0, first=known)
+        seam = find_append_point(os.pread(fd, end - low, low), whole_file=low == 0, first=known)
         seam = seam._replace(keep=low + seam.keep)
         if seam.last_id:
             break
@@ -62,7 +62,7 @@ def last_archived_id(path: str) -> str | None:
         if fd is None:
             continue
         try:
-            last_id = seam_behind(fd, 0, os.fstat(fd).st_size).last_id
+            last_id = append_point(fd, 0, os.fstat(fd).st_size).last_id
         finally:
             os.close(fd)
         if last_id:

@@ -91,9 +91,9 @@ class _Hub:
     """The process's one observer, and who waits for which directory."""
 
     def __init__(self) -> None:
-        self.start_afresh()
+        self.reset()
 
-    def start_afresh(self) -> None:
+    def reset(self) -> None:
         """Begin without an observer, as a forked child must: its threads stay with the parent."""
         self._lock = threading.Lock()
         self._observer: BaseObserver | None = None
@@ -178,4 +178,4 @@ def _ask_for_descriptors() -> None:
 
 
 _hub = _Hub()
-os.register_at_fork(after_in_child=_hub.start_afresh)
+os.register_at_fork(after_in_child=_hub.reset)

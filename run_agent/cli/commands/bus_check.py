@@ -42,19 +42,19 @@ def check(fix: bool, split_joined: bool, as_json: bool, **where: Any) -> int:
     """
     if split_joined and not fix:
         raise click.UsageError("--split-joined says how to mend: give --fix with it")
-    from messagebus import mend_bus  # imported here, for 'bus --help' imports every verb
+    from messagebus import repair_bus  # imported here, for 'bus --help' imports every verb
 
     flags = context.Flags(where["bus"], where["root"], where["project"], where["task"])
     path = os.path.abspath(context.bus_to_read(flags).value)
     progress = _Progress()
     findings = _told(path, progress, as_json=as_json)
     if fix and findings:
-        for mended in mend_bus(path, split_joined=split_joined, progress=progress):
+        for mended in repair_bus(path, split_joined=split_joined, progress=progress):
             progress.end()
             _tell_mended(mended._asdict(), as_json=as_json)
         findings = _told(path, progress, as_json=as_json)
     if not as_json:
-        output.line(output.shown(f"{path}: {_summary(findings, fix=fix)}"))
+        output.line(output.escape_controls(f"{path}: {_summary(findings, fix=fix)}"))
     return 1 if findings else 0
 
 
@@ -80,7 +80,7 @@ def _tell(finding: Finding, directory: str, *, as_json: bool) -> None:
     name = os.path.relpath(finding.path, directory)
     place = f"{name}:{finding.line} (byte {finding.offset:,})" if finding.line else name
     about = f" [{finding.msg_id}]" if finding.msg_id else ""
-    output.line(output.shown(f"{finding.code} {place}{about} {finding.text}"))
+    output.line(output.escape_controls(f"{finding.code} {place}{about} {finding.text}"))
 
 
 def _tell_mended(mended: dict[str, Any], *, as_json: bool) -> None:
@@ -88,9 +88,9 @@ def _tell_mended(mended: dict[str, Any], *, as_json: bool) -> None:
         output.json_line({"mended": mended["path"], "broken": mended["broken"], "done": mended["done"]})
         return
     kept = f"; the original is {os.path.basename(mended['broken'])}" if mended["broken"] else ""
-    output.line(output.shown(f"Mended {mended['path']}{kept}"))
+    output.line(output.escape_controls(f"Repaired {mended['path']}{kept}"))
     for done in mended["done"]:
-        output.line(output.shown(f"  {done}"))
+        output.line(output.escape_controls(f"  {done}"))
 
 
 def _summary(findings: int, *, fix: bool) -> str:

@@ -8,7 +8,7 @@ from messagebus import BusError, BusNotFoundError, InvalidBusPathError
 from run_agent.cli import context, output
 from run_agent.cli.options import PathType
 
-_Answer = context.Found | BusError | None  # BusError: why it is refused
+_Answer = context.Resolved | BusError | None  # BusError: why it is refused
 
 
 @click.command(short_help="Find the bus of this directory.")
@@ -37,14 +37,14 @@ def discover(start: str | None, explain: bool, as_json: bool) -> int:
     flags = context.Flags(start=start)
     if not explain:
         path = context.bus_upward(flags).value
-        output.json_line({"bus": path}) if as_json else output.line(output.shown(path))
+        output.json_line({"bus": path}) if as_json else output.line(output.escape_controls(path))
         return 0
     answers = _explain(flags)
     if as_json:
         output.json_line({name: _as_json(answer) for name, answer in answers.items()})
     else:
         for name, answer in answers.items():
-            output.line(f"{name:<10} {output.shown(_as_text(answer))}")
+            output.line(f"{name:<10} {output.escape_controls(_as_text(answer))}")
     if isinstance(answers["post"], BusError):
         raise answers["post"]
     if answers["post"]:
@@ -62,7 +62,7 @@ def _explain(flags: context.Flags) -> dict[str, _Answer]:
         except InvalidBusPathError as error:
             answers[name] = error
     bus = answers["post"]
-    known = context.scope(flags, bus.value) if isinstance(bus, context.Found) else {}
+    known = context.scope(flags, bus.value) if isinstance(bus, context.Resolved) else {}
     return answers | {name: known.get(name) for name in ("project_id", "task_id", "run_id")}
 
 

@@ -49,7 +49,7 @@ def _change_repository(*, install: bool) -> int:
 
     done = merge_driver.install() if install else merge_driver.uninstall()
     for sentence in done or ["Nothing to do: " + ("it is installed." if install else "it is not installed.")]:
-        output.line(output.shown(sentence))
+        output.line(output.escape_controls(sentence))
     return 0
 
 

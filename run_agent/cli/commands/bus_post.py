@@ -77,7 +77,7 @@ def post(**given: Any) -> int:
     flags = context.Flags(given["bus"], given["root"], given["project"], given["task"], given["run_id"])
     target = context.bus_to_post(flags)
     if doubt := context.doubt(flags, target):
-        output.complain(f"Warning: {doubt}")
+        output.warn(f"Warning: {doubt}")
     fields = _fields(flags, target.value, given)
     with _open(target.value, given) as bus:
         if given["jsonl"]:
@@ -120,7 +120,9 @@ def _print(messages: list[Message], given: dict[str, Any]) -> None:
             if given["as_json"]:
                 output.json_line(message.to_json())
             else:
-                msg_id = output.shown(message.msg_id)  # which a person may have written, under an idempotency key
+                msg_id = output.escape_controls(
+                    message.msg_id
+                )  # which a person may have written, under an idempotency key
                 output.line(msg_id if given["quiet"] else f"msg_id: {msg_id}")
         output.flush()
     except OSError as error:
@@ -221,7 +223,7 @@ def _edited(text: str) -> str:
         raise InvalidMessageError(f"what the editor saved is not UTF-8 at byte {error.start}") from None
     body = (text if edited is None else edited).partition(_SCISSORS)[0].strip("\r\n")
     if not body.strip():
-        output.complain("Nothing posted: the message is empty.")
+        output.warn("Nothing posted: the message is empty.")
         raise click.exceptions.Exit(1)
     return body
 
@@ -232,7 +234,7 @@ def _keep(body: str) -> None:
 
     with NamedTemporaryFile("w", encoding="utf-8", prefix="message-", suffix=".md", delete=False) as file:
         file.write(body)
-    output.complain(f"Your text is kept in {file.name}.")
+    output.warn(f"Your text is kept in {file.name}.")
 
 
 # --- many ----------------------------------------------------------------------------------
@@ -284,5 +286,5 @@ def _post_batch(bus: MessageBus, drafts: list[tuple[int, Draft, str | None]], gi
 
 
 def _refuse(number: int, error: InvalidMessageError) -> int:
-    output.complain(f"Error: line {number}: {error}")
+    output.warn(f"Error: line {number}: {error}")
     return 1

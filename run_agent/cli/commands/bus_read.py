@@ -99,7 +99,7 @@ class _Reading:
         msg_id = self._given["msg_id"]
         message = self._bus.get_message(msg_id)
         if message is None:
-            output.complain(f"Error: there is no message {msg_id} in {self._path}; --long shows the ids.")
+            output.warn(f"Error: there is no message {msg_id} in {self._path}; --long shows the ids.")
             return 1
         self._show(message, self._bus.get_stored(msg_id) if self._given["raw"] else b"")
         return 0
@@ -111,7 +111,7 @@ class _Reading:
         except SinceIDNotFoundError as error:
             if not self._given["follow"]:
                 raise
-            output.complain(f"{error} Showing all messages.")
+            output.warn(f"{error} Showing all messages.")
             self._last_id = None
             self._show_all(self._after(None))
         output.flush()
@@ -120,12 +120,12 @@ class _Reading:
     def future(self) -> None:
         """Show each new message as it comes."""
         if not os.path.lexists(self._path):
-            output.complain(f"Waiting for {self._path}, which does not exist yet.")
+            output.warn(f"Waiting for {self._path}, which does not exist yet.")
         stop = streams.reader_gone()
         try:
             self._show_coming(self._bus.follow(self._last_id, stop=stop))
         except SinceIDNotFoundError as error:  # removed since it was shown
-            output.complain(f"{error} Showing all messages.")
+            output.warn(f"{error} Showing all messages.")
             self._show_coming(self._bus.follow(stop=stop))
 
     def _show_coming(self, messages: Iterable[Message]) -> None:
@@ -136,7 +136,7 @@ class _Reading:
 
     def _explain(self) -> None:
         if self._bus.unfinished:
-            output.complain(
+            output.warn(
                 f"The last record of {self._path} is unfinished and not shown: it is being written, was cut off "
                 "by a crash, or shortened in an editor."
             )
@@ -144,7 +144,7 @@ class _Reading:
             kinds = f" of type {' or '.join(self._given['types'])}" if self._types else ""
             after = f" after {self._given['since']}" if self._given["since"] is not None else ""
             missing = "" if os.path.lexists(self._path) else ", which does not exist"
-            output.complain(f"No messages{kinds}{after} in {self._path}{missing}.")
+            output.warn(f"No messages{kinds}{after} in {self._path}{missing}.")
 
     def _selected(self) -> Iterable[_Item]:
         tail, since = self._given["tail"], self._given["since"]

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from messagebus import GapWarning, MessageBus, SinceIDNotFoundError
-from run_agent.server.buses import Address, Tree
-from run_agent.server.errors import Problem
+from run_agent.server.buses import BusRef, BusRegistry
+from run_agent.server.errors import ApiError
 from run_agent.server.serialization import message_event
 
 _RING_EVENTS = 1_000
@@ -169,22 +169,22 @@ class Feed:
 class Feeds:
     """The feeds that somebody listens to."""
 
-    def __init__(self, tree: Tree, *, most: int, most_on_one: int) -> None:
-        self._tree = tree
+    def __init__(self, buses: BusRegistry, *, most: int, most_on_one: int) -> None:
+        self._buses = buses
         self._most = most
         self._most_on_one = most_on_one
         self._streams = 0
         self._ended = False
-        self._feeds: dict[Address, tuple[Feed, int]] = {}
+        self._feeds: dict[BusRef, tuple[Feed, int]] = {}
 
     @contextmanager
-    def listening(self, at: Address, bus: MessageBus) -> Iterator[Feed]:
-        """The feed of a bus, for one stream. Raises Problem where there are too many of them."""
+    def listening(self, at: BusRef, bus: MessageBus) -> Iterator[Feed]:
+        """The feed of a bus, for one stream. Raises ApiError where there are too many of them."""
         feed, listeners = self._feeds.get(at) or (None, 0)
         if self._ended:
-            raise Problem(503, "the server is ending; come again", headers={"Retry-After": "1"})
+            raise ApiError(503, "the server is ending; come again", headers={"Retry-After": "1"})
         if self._streams >= self._most or listeners >= self._most_on_one:
-            raise Problem(503, "too many streams are open; close some, or come again", headers={"Retry-After": "5"})
+            raise ApiError(503, "too many streams are open; close some, or come again", headers={"Retry-After": "5"})
         if feed is None or feed.ended:
             feed = Feed(bus)
         self._feeds[at] = feed, listeners + 1
@@ -200,7 +200,7 @@ class Feeds:
         for feed, _ in self._feeds.values():
             feed.end()
 
-    def _leave(self, at: Address) -> None:
+    def _leave(self, at: BusRef) -> None:
         feed, listeners = self._feeds[at]
         self._streams -= 1
         self._feeds[at] = feed, listeners - 1

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from messagebus import MessageBus, SinceIDNotFoundError
-from run_agent.server.buses import Address
+from run_agent.server.buses import BusRef
 from run_agent.server.live.feed import Feed, Feeds
 from run_agent.server.serialization import event, message_event
 
@@ -39,7 +39,7 @@ class Pace(NamedTuple):
 class Stream(Response):
     """The answer to one listener."""
 
-    def __init__(self, at: Address, bus: MessageBus, feeds: Feeds, after: str | None, pace: Pace) -> None:
+    def __init__(self, at: BusRef, bus: MessageBus, feeds: Feeds, after: str | None, pace: Pace) -> None:
         super().__init__()
         self._at = at
         self._bus = bus

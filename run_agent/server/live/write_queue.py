@@ -13,8 +13,8 @@ from typing import NamedTuple
 from starlette.concurrency import run_in_threadpool
 
 from messagebus import Draft, DurabilityError, InvalidMessageError, Message, MessageBus
-from run_agent.server.buses import Address, Tree
-from run_agent.server.errors import too_many
+from run_agent.server.buses import BusRef, BusRegistry
+from run_agent.server.errors import too_many_requests
 
 _MOST_WAITING = 64  # posts to one bus
 
@@ -25,17 +25,17 @@ class _Post(NamedTuple):
     stored: asyncio.Future[Message]
 
 
-class Writer:
-    """Appends to the buses of a tree. Lives in one event loop."""
+class WriteQueue:
+    """Appends to the buses of a buses. Lives in one event loop."""
 
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self._lines: dict[Address, list[_Post]] = {}
+    def __init__(self, buses: BusRegistry) -> None:
+        self._buses = buses
+        self._lines: dict[BusRef, list[_Post]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def append(self, at: Address, draft: Draft, key: str | None) -> Message:
-        """Store one message. Raises Problem, and what ``append_message`` raises."""
-        self._tree.bus(at).check_message(draft)  # before a directory is made for it
+    async def append(self, at: BusRef, draft: Draft, key: str | None) -> Message:
+        """Store one message. Raises ApiError, and what ``append_message`` raises."""
+        self._buses.bus(at).check_message(draft)  # before a directory is made for it
         line = self._lines.get(at)
         if line is None:
             line = self._lines[at] = []
@@ -43,12 +43,12 @@ class Writer:
             self._tasks.add(task)  # the loop itself would forget it
             task.add_done_callback(self._tasks.discard)
         elif len(line) >= _MOST_WAITING:
-            raise too_many(f"{_MOST_WAITING} posts are waiting for this bus already")
+            raise too_many_requests(f"{_MOST_WAITING} posts are waiting for this bus already")
         post = _Post(draft, key, asyncio.get_running_loop().create_future())
         line.append(post)
         return await post.stored
 
-    async def _work_off(self, at: Address, line: list[_Post]) -> None:
+    async def _work_off(self, at: BusRef, line: list[_Post]) -> None:
         while line:
             posts, line[:] = line[:], []
             answers = await run_in_threadpool(self._append_all, at, posts)
@@ -61,10 +61,10 @@ class Writer:
                     post.stored.set_result(answer)
         del self._lines[at]
 
-    def _append_all(self, at: Address, posts: list[_Post]) -> Sequence[Message | Exception]:
+    def _append_all(self, at: BusRef, posts: list[_Post]) -> Sequence[Message | Exception]:
         """Each post's message, or why it was not stored."""
         try:
-            bus = self._tree.bus_to_post(at)
+            bus = self._buses.bus_to_post(at)
             if len(posts) > 1 and not any(post.key for post in posts):
                 return bus.append_messages([post.draft for post in posts])
         except InvalidMessageError:

@@ -16,10 +16,10 @@ from urllib.parse import unquote
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from run_agent.server.errors import Problem
+from run_agent.server.errors import ApiError
 
 if TYPE_CHECKING:
-    from run_agent.server.login import Sessions
+    from run_agent.server.login import Logins
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 LARGEST_HEAD = 16 * 1024  # bytes of a request line and headers
@@ -42,7 +42,7 @@ class Access:
     """
 
     def __init__(
-        self, app: ASGIApp, *, key: str | None, sessions: Sessions, hosts: Collection[str], origins: Collection[str]
+        self, app: ASGIApp, *, key: str | None, sessions: Logins, hosts: Collection[str], origins: Collection[str]
     ) -> None:
         self._app = app
         self._sessions = sessions
@@ -64,7 +64,7 @@ class Access:
             self._check_origin(headers)
             if not _is_open(scope):
                 self._check_key(scope["method"], headers)
-        except Problem as problem:
+        except ApiError as problem:
             await problem.answer()(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -73,7 +73,7 @@ class Access:
         """A page can give its own name our address (DNS rebinding), but not forge this header."""
         name = _PORT.sub("", headers.get("host", "")).lower()
         if name not in self._hosts and "*" not in self._hosts:
-            raise Problem(403, f"this server does not answer to the name {name!r:.80}; --allow-host adds names")
+            raise ApiError(403, f"this server does not answer to the name {name!r:.80}; --allow-host adds names")
 
     def _check_origin(self, headers: Headers) -> None:
         """Browsers say which page sends a request; other programs say nothing."""
@@ -85,7 +85,7 @@ class Access:
             ours = (f"http://{host}", f"https://{host}") if host else ()
             is_foreign = origin not in (*ours, *self._origins)
         if is_foreign:
-            raise Problem(403, f"pages of {origin or 'other sites'} may not ask here; --allow-origin lets them")
+            raise ApiError(403, f"pages of {origin or 'other sites'} may not ask here; --allow-origin lets them")
 
     def _check_key(self, method: str, headers: Headers) -> None:
         if self._key is None or self._is_our_page(method, headers):
@@ -93,7 +93,7 @@ class Access:
         kind, _, bearer = headers.get("authorization", "").partition(" ")
         given = bearer.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
         if not hmac.compare_digest(_digest(given), self._key):
-            raise Problem(
+            raise ApiError(
                 401,
                 "give the API key, as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",
                 headers={"WWW-Authenticate": "Bearer"},
@@ -145,7 +145,7 @@ def _in_origin_form(scope: Scope) -> Scope:
     host, raw = absolute[1].decode("latin-1"), absolute[2] or b"/"
     headers = MutableHeaders(raw=list(scope["headers"]))
     if headers.setdefault("host", host).lower() != host.lower():
-        raise Problem(403, f"the request names two hosts, {host!r:.80} and {headers['host']!r:.80}")
+        raise ApiError(403, f"the request names two hosts, {host!r:.80} and {headers['host']!r:.80}")
     return {**scope, "path": unquote(raw.decode("latin-1")), "raw_path": raw, "headers": headers.raw}
 
 
@@ -163,15 +163,15 @@ def _check_head(scope: Scope, headers: Headers) -> None:
     have believed the other one (request smuggling)."""
     size = len(scope["method"]) + len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
     if size + sum(len(name) + len(value) + 4 for name, value in headers.raw) > LARGEST_HEAD:
-        raise Problem(400, f"the head of the request is over the limit of {LARGEST_HEAD:,} bytes")
+        raise ApiError(400, f"the head of the request is over the limit of {LARGEST_HEAD:,} bytes")
     if "content-length" in headers and "transfer-encoding" in headers:
-        raise Problem(400, "give Content-Length or Transfer-Encoding, not both", headers={"Connection": "close"})
+        raise ApiError(400, "give Content-Length or Transfer-Encoding, not both", headers={"Connection": "close"})
 
 
 def _check_path(scope: Scope) -> None:
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     if _MISLEADING.search(raw.partition(b"?")[0]):
-        raise Problem(
+        raise ApiError(
             400,
             "the path holds an encoded slash, a backslash, NUL, '.' or '..'; "
             "ask for a message with such an id by /api/v1/messages?msg_id=ID",

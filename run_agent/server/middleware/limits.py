@@ -16,8 +16,8 @@ from http import HTTPStatus
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from run_agent.server.errors import Problem
-from run_agent.server.middleware.request_log import HARDENING
+from run_agent.server.errors import ApiError
+from run_agent.server.middleware.request_log import SECURITY_HEADERS
 
 _LONGEST_REQUEST = 30.0  # seconds that a request may take to come
 _MOST_CONNECTIONS = 5_120  # as many streams as there may be, and 1,024
@@ -33,7 +33,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > _most_connections():
-            self._refuse(Problem(503, "too many connections are open; come again", headers={"Retry-After": "5"}))
+            self._refuse(ApiError(503, "too many connections are open; come again", headers={"Retry-After": "5"}))
         else:
             self._await_request()
 
@@ -50,7 +50,7 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """uvicorn's answer to what it cannot read: ours instead."""
-        self._refuse(Problem(400, "the request is no HTTP/1.1, or its head is too long"))
+        self._refuse(ApiError(400, "the request is no HTTP/1.1, or its head is too long"))
 
     def _await_request(self) -> None:
         if self._due is None:
@@ -65,13 +65,13 @@ class Connection(H11Protocol):
         _log.info("a request was not there after %g s: its connection was cut off", _LONGEST_REQUEST)
         self.transport.abort()
 
-    def _refuse(self, problem: Problem) -> None:
+    def _refuse(self, problem: ApiError) -> None:
         """Answer without a request, and close."""
         request_id = uuid.uuid4().hex
         _log.info("a connection was closed: %s", problem.message, extra={"request_id": request_id})
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # else an answer is on its way already
             answer = problem.answer()
-            answer.headers.update({**HARDENING, "X-Request-ID": request_id, "Connection": "close"})
+            answer.headers.update({**SECURITY_HEADERS, "X-Request-ID": request_id, "Connection": "close"})
             reason = HTTPStatus(problem.status).phrase
             head = h11.Response(status_code=problem.status, headers=answer.raw_headers, reason=reason)
             for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):

@@ -14,10 +14,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from run_agent.server.errors import Problem
+from run_agent.server.errors import ApiError
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-HARDENING = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -29,7 +29,7 @@ _GONE = 499  # for the log: the client went away before it had said all (nginx's
 _log = logging.getLogger("run_agent.server")
 
 
-class Journal:
+class RequestLog:
     """Middleware, the outermost."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -51,7 +51,7 @@ class Journal:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
-                for name, value in HARDENING.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -62,7 +62,7 @@ class Journal:
         except Exception:  # noqa: BLE001 - the boundary: whatever it was, the client gets an answer
             _log.exception("a request failed in a way nobody foresaw", extra={"request_id": request_id})
             if not status:
-                problem = Problem(500, f"something unexpected happened; the log knows more under {request_id}")
+                problem = ApiError(500, f"something unexpected happened; the log knows more under {request_id}")
                 await problem.answer()(scope, receive, noting)
         finally:
             _write_line(scope, status, time.monotonic() - started, request_id)

@@ -9,40 +9,40 @@ from itertools import islice
 from typing import Any
 
 from messagebus import BusError, SinceIDNotFoundError
-from run_agent.server.buses import Address, Look, Tree
+from run_agent.server.buses import BusRef, BusRegistry, BusStat
 
 MOST_UNREAD = 100  # that are counted; a reader need not know more exactly
 
 
 class Activity:
-    """What goes on in a tree. A bus is read again only when its files have changed. Threads may share it."""
+    """What goes on in a buses. A bus is read again only when its files have changed. Threads may share it."""
 
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
+    def __init__(self, buses: BusRegistry) -> None:
+        self._buses = buses
         self._lock = threading.Lock()
-        self._known: dict[Address, tuple[Look, dict[str, Any]]] = {}
+        self._known: dict[BusRef, tuple[BusStat, dict[str, Any]]] = {}
 
     def all(self) -> list[dict[str, Any]]:
         """Every bus: where it is, its size, and the last message's id, time and type."""
         with self._lock:
-            seen = {at: self._described(at, look) for at, look in self._tree.looks()}
+            seen = {at: self._described(at, look) for at, look in self._buses.stats()}
             self._known = seen
         return [about for _, about in seen.values()]
 
-    def unread(self, at: Address, after: str | None) -> int:
+    def unread(self, at: BusRef, after: str | None) -> int:
         """How many messages came after an id; ``MOST_UNREAD`` at most."""
         try:
-            with closing(self._tree.bus(at).iter_messages(after)) as messages:
+            with closing(self._buses.bus(at).iter_messages(after)) as messages:
                 return sum(1 for _ in islice(messages, MOST_UNREAD))
         except SinceIDNotFoundError:
             return self.unread(at, None)
 
-    def _described(self, at: Address, look: Look) -> tuple[Look, dict[str, Any]]:
+    def _described(self, at: BusRef, look: BusStat) -> tuple[BusStat, dict[str, Any]]:
         known = self._known.get(at)
         if known and known[0] == look:
             return known
         try:
-            newest = self._tree.bus(at).read_last_n(1)
+            newest = self._buses.bus(at).read_last_n(1)
         except (BusError, OSError):
             newest = []  # one bus that cannot be read hides no other
         task = {"task_id": at.task_id} if at.task_id else {}

@@ -15,13 +15,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from messagebus import RUN_CRASH, RUN_START, RUN_STOP, Message, MessageBus, SinceIDNotFoundError
-from run_agent.server.buses import Address, Tree
-from run_agent.server.errors import Problem, unknown
+from run_agent.server.buses import BusRef, BusRegistry
+from run_agent.server.errors import ApiError, unknown
 
 ASKING = ("ISSUE", "QUESTION")  # types that wait for an answer
 ANSWERING = ("answers", "closes", "fixes", "resolves")  # kinds of parents that are one
 _STATES = {RUN_START: "running", RUN_STOP: "stopped", RUN_CRASH: "crashed"}
-_MOST_KNOWN = 1_000_000  # messages in all outlines, some 250 bytes each
+_MOST_KNOWN = 1_000_000  # messages in all indexes, some 250 bytes each
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Column:
 
 
 @dataclass
-class Outline:
+class MessageIndex:
     """The messages of one bus, by their position in the log."""
 
     ids: list[str] = field(default_factory=list)
@@ -77,9 +77,9 @@ class Outline:
         return len(self.ids)
 
     def position(self, msg_id: str) -> int:
-        """Raises Problem."""
+        """Raises ApiError."""
         if msg_id not in self.positions:
-            raise Problem(404, unknown(msg_id))
+            raise ApiError(404, unknown(msg_id))
         return self.positions[msg_id]
 
     def add(self, message: Message) -> None:
@@ -138,39 +138,39 @@ class _Filter:
 class _Kept:
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.outline = Outline()
+        self.index = MessageIndex()
 
 
-class Outlines:
-    """The outlines of the buses of a tree that were asked for lately. Threads may share it."""
+class MessageIndexes:
+    """The indexes of the buses of a tree that were asked for lately. Threads may share it."""
 
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
+    def __init__(self, buses: BusRegistry) -> None:
+        self._buses = buses
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Address, _Kept] = OrderedDict()
+        self._kept: OrderedDict[BusRef, _Kept] = OrderedDict()
 
-    def of(self, at: Address) -> Outline:
-        """The outline of a bus, as it is now."""
+    def of(self, at: BusRef) -> MessageIndex:
+        """The index of a bus, as it is now."""
         with self._lock:
             kept = self._kept.setdefault(at, _Kept())
             self._kept.move_to_end(at)
-        bus = self._tree.bus(at)
+        bus = self._buses.bus(at)
         with kept.lock:
             try:
-                kept.outline.read_on(bus)
+                kept.index.read_on(bus)
             except SinceIDNotFoundError:
-                kept.outline = Outline()
-                kept.outline.read_on(bus)
+                kept.index = MessageIndex()
+                kept.index.read_on(bus)
         self._drop_stale()
-        return kept.outline
+        return kept.index
 
-    def forget(self, at: Address) -> None:
+    def forget(self, at: BusRef) -> None:
         """Read it anew next time: what it says is no longer in the file."""
         with self._lock:
             self._kept.pop(at, None)
 
     def _drop_stale(self) -> None:
         with self._lock:
-            known = sum(len(kept.outline) for kept in self._kept.values())
+            known = sum(len(kept.index) for kept in self._kept.values())
             while known > _MOST_KNOWN and len(self._kept) > 1:
-                known -= len(self._kept.popitem(last=False)[1].outline)
+                known -= len(self._kept.popitem(last=False)[1].index)

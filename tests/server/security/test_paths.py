@@ -20,7 +20,7 @@ from messagebus import MessageBus
 from messagebus.backends.file import append, lock
 from messagebus.discovery import BUS_NAMES
 from run_agent.server import app as application
-from run_agent.server.buses import Tree
+from run_agent.server.buses import BusRegistry
 
 BUS = "PROJECT-MESSAGE-BUS.md"
 TASK_BUS = "TASK-MESSAGE-BUS.md"
@@ -202,7 +202,7 @@ def test_errors_name_no_path(
         patch.setattr(append, "os", patched(os, write=fail))
         found[503].append(attacker.post(place.format("demo"), {"body": "not written"}))
     with monkeypatch.context() as patch:
-        patch.setattr(Tree, "bus", crash)
+        patch.setattr(BusRegistry, "bus", crash)
         found[500] = [attacker.ask(place.format("demo")), post(), attacker.ask(f"{place.format('demo')}/stream")]
     assert {status: [answer.status for answer in answers] for status, answers in found.items()} == {
         status: [status] * len(answers) for status, answers in found.items()
