@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from itertools import takewhile
 
 from messagebus.codec import header
-from messagebus.codec.framing import MAX_HEADER, OTHER_FIELDS, header_end
+from messagebus.codec.fields import MENDED
+from messagebus.codec.framing import MAX_HEADER, OTHER_FIELDS, escape, header_end, unescape
+from messagebus.codec.scan import Record, as_lf, split_header
 
 _START = b"---\n"
 _LENGTH = b"content_length"
+_LENGTH_LINE = re.compile(rb"^content_length: (\d{1,12})\r*$", re.MULTILINE)
 _LINE = re.compile(rb"[A-Za-z_]+:(?: .*)?|[ -].*")
 
 
@@ -55,3 +58,21 @@ def _with_meta(lines: list[bytes], meta: Mapping[str, str]) -> list[bytes]:
     new = [header.entry(name, value, indent).rstrip("\n").encode() for name, value in meta.items()]
     named = tuple(line.partition(b": ")[0] + b":" for line in new)
     return [*lines[:at], *new, *(line for line in old if not line.startswith(named)), *lines[at + len(old) :]]
+
+
+def refitted(record: Record, *, crlf: bool) -> bytes | None:
+    """A record whose body a person changed, with its mark and the length that fits; and the one-line
+    messages below it. None where its header cannot be changed."""
+    own, *below = stored_in_lf(record, crlf=crlf)
+    head, region = split_header(own[len(_START) :])
+    lengths = _LENGTH_LINE.findall(head)
+    written = int(lengths[-1]) if lengths else len(region)
+    body = escape(unescape(region[:written]) + region[written:]).rstrip(b"\r\n")
+    changed = edited(own, {MENDED: "length"}, body=body, length=len(body))
+    return changed and changed + b"".join(below)
+
+
+def stored_in_lf(record: Record, *, crlf: bool) -> list[bytes]:
+    """The bytes of its messages, with LF."""
+    texts = (as_lf(raw, crlf=crlf) for _, raw in record.found)
+    return [text if text.endswith(b"\n") else text + b"\n" for text in texts]

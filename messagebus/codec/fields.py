@@ -9,6 +9,10 @@ from messagebus import msgid
 from messagebus.codec.header import Fields, HeaderError
 from messagebus.message import SCALAR_FIELDS, Link, Message, Parent, parse_time
 
+# Keys of ``meta`` that a repair or a merge adds (SPEC.md, "Torn records").
+MENDED = "mended"  # what was wrong
+CONFLICT_OF = "conflict_of"  # the id that another record has, too
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NULLS = ("null", "~")  # what YAML calls null is text to us
 

@@ -17,6 +17,8 @@ from typing import NamedTuple
 from messagebus import msgid
 from messagebus.codec import header
 from messagebus.codec.decode import RecordEnd, read_record
+from messagebus.codec.edit import refitted
+from messagebus.codec.fields import CONFLICT_OF
 from messagebus.codec.framing import PLAIN_START, START, id_line
 from messagebus.codec.one_line import Stored
 from messagebus.codec.scan import Span, examine, scan
@@ -24,7 +26,6 @@ from messagebus.codec.tail import find_append_point
 from messagebus.merge.order import union
 from messagebus.merge.paragraphs import Paragraph, joined, lines_of, paragraphs_of, united
 from messagebus.message import Message
-from messagebus.repair.rewrite import CONFLICT_OF, refitted
 
 _START = b"---\nmsg_id:"
 _META = re.compile(rb"^meta:[ \t\r]*\n(?:[ \t]+[^\n]*\n)+", re.MULTILINE)

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 
 from messagebus.backends.file.segments import LogSnapshot, Segment, archive_moment, is_same, list_archives
+from messagebus.codec.fields import MENDED
 from messagebus.codec.scan import Span, examine, plain_message
 from messagebus.errors import BusNotFoundError, InvalidBusPathError
 from messagebus.message import Message
 from messagebus.msgid import Order, is_go, is_own, order, time_of
 from messagebus.repair.findings import Finding, Location, found_at, found_in
 from messagebus.repair.joined import joined_in
-from messagebus.repair.rewrite import MENDED, is_known
+from messagebus.repair.rewrite import is_known
 from messagebus.repair.scan_files import ids_of, settled, spans_of
 
 Progress = Callable[[int, int], object]

@@ -15,15 +15,14 @@ from itertools import chain
 from typing import NamedTuple
 
 from messagebus.codec import header
-from messagebus.codec.edit import edited
+from messagebus.codec.edit import edited, refitted, stored_in_lf
+from messagebus.codec.fields import CONFLICT_OF, MENDED
 from messagebus.codec.framing import escape, kept_before_start, unescape
-from messagebus.codec.scan import Record, Span, as_lf, examine, plain_message, split_header
+from messagebus.codec.scan import Record, Span, examine, plain_message, split_header
 from messagebus.message import format_time
 from messagebus.msgid import Order, next_msg_id, order, sibling
 from messagebus.repair.joined import split_joined
 
-MENDED = "mended"  # in ``meta``: what was wrong
-CONFLICT_OF = "conflict_of"  # in ``meta``: the id that another record has, too
 _START = b"---\nmsg_id:"
 _LENGTH = re.compile(rb"^content_length: (\d{1,12})\r*$", re.MULTILINE)
 _HEAD: Order = (-1, "")  # of the text above the first record
@@ -117,7 +116,7 @@ class Rewrite:
         if record.flaw == "header":
             yield from self._unreadable(piece)
             return
-        own = b"".join(_stored(record, crlf=piece.is_crlf)) if record.other else piece.as_lf()
+        own = b"".join(stored_in_lf(record, crlf=piece.is_crlf)) if record.other else piece.as_lf()
         raw: bytes | None = own
         if record.flaw and not is_known(record):
             raw = _torn(piece) if record.flaw == "torn" else refitted(record, crlf=piece.is_crlf)
@@ -239,21 +238,3 @@ def _torn(piece: Span) -> bytes | None:
     body = escape(unescape(region[:unwritten]) + _written(region[unwritten:])).rstrip(b"\r\n")
     lengths = [int(length) for length in _LENGTH.findall(head)]
     return edited(raw, {MENDED: "torn"}, body=body, length=max(lengths[-1], len(body) + 1) if lengths else None)
-
-
-def refitted(record: Record, *, crlf: bool) -> bytes | None:
-    """A record whose body a person changed, with its mark and the length that fits; and the one-line
-    messages below it. None where its header cannot be changed."""
-    own, *below = _stored(record, crlf=crlf)
-    head, region = split_header(own[len(_START) :])
-    lengths = _LENGTH.findall(head)
-    written = int(lengths[-1]) if lengths else len(region)
-    body = escape(unescape(region[:written]) + region[written:]).rstrip(b"\r\n")
-    changed = edited(own, {MENDED: "length"}, body=body, length=len(body))
-    return changed and changed + b"".join(below)
-
-
-def _stored(record: Record, *, crlf: bool) -> list[bytes]:
-    """The bytes of its messages, with LF."""
-    texts = (as_lf(raw, crlf=crlf) for _, raw in record.found)
-    return [text if text.endswith(b"\n") else text + b"\n" for text in texts]
