@@ -43,7 +43,7 @@ def ctrl_c_is_not_ignored() -> None:
 @pytest.fixture(autouse=True)
 def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests leave thousands of files as a crash does, just before the next append: none is an editor."""
-    monkeypatch.setattr(append, "_REST", 0.0)
+    monkeypatch.setattr(append, "_SETTLED_AFTER", 0.0)
 
 
 @pytest.fixture

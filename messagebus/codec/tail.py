@@ -28,13 +28,13 @@ _HEADER_LINE = re.compile(rb"[A-Za-z_]+:(?: .*)?| +\S.*|- .*")
 class AppendPoint(NamedTuple):
     """Where the next record goes, as ``find_append_point`` found it.
 
-    ``last_id`` is the id of the last record that stays (None: there is none), ``keep`` the
-    number of bytes that stay, ``glue`` what must stand between them and the next record.
+    ``last_id`` is the id of the last record that stays (None: there is none), ``truncate_to`` the
+    number of bytes that stay, ``separator`` what must stand between them and the next record.
     """
 
     last_id: str | None
-    keep: int
-    glue: bytes
+    truncate_to: int
+    separator: bytes
 
 
 def find_append_point(data: bytes, *, whole_file: bool, first: int = -1) -> AppendPoint:

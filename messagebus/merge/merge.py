@@ -67,7 +67,7 @@ def _merged_above(was: list[Paragraph], one: list[Paragraph], two: list[Paragrap
 def _taken_apart(data: bytes) -> tuple[bytes, _Texts]:
     """The text above the first record, and the records; without what a crash left at the end."""
     data = data.rstrip(b"\0")
-    data = data[: find_append_point(data, whole_file=True).keep]
+    data = data[: find_append_point(data, whole_file=True).truncate_to]
     above, records = b"", _Texts()
     for piece in scan((data,)):
         text = (piece.text.replace(b"\r\n", b"\n") if piece.is_crlf else piece.text).rstrip(b"\r\n")

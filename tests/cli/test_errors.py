@@ -16,7 +16,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import MessageBus
-from messagebus.backends.file import append, segments
+from messagebus.backends.file import live_file, segments
 from run_agent.cli import main
 
 Run = Callable[..., Any]
@@ -245,7 +245,7 @@ def test_70_not_flushed(post: Run, refused: Run, messages: Run, monkeypatch: pyt
     def no_flush(_fd: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(append, "_flush", no_flush)
+    monkeypatch.setattr(live_file, "flush", no_flush)
     result = post("--body", "x", "--fsync")
     [message] = messages()
     refused(result, 70, message.msg_id, "Do not post it again")

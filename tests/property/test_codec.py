@@ -180,7 +180,7 @@ def test_a_record_cut_anywhere_is_never_whole(drafts: list[Draft], data: st.Data
     torn = before + record[:cut]
     seam = codec.find_append_point(torn, whole_file=True)
     new_record, new = numbered([Draft("FACT", "demo", "after the crash")], seam.last_id)[0]
-    *others, last = decode(torn[: seam.keep] + seam.glue + new_record)
+    *others, last = decode(torn[: seam.truncate_to] + seam.separator + new_record)
     assert last == new
     assert others[: len(messages)] == messages
     assert all(other == message or other.intact is False for other in others[len(messages) :])
@@ -321,11 +321,11 @@ ENDS = st.builds(bytes.__add__, FILES, TAILS)
 def test_the_seam_joins_a_record_to_any_end(end: bytes) -> None:
     """The new record comes out whole and last; everything else as it would have without it."""
     seam = codec.find_append_point(end, whole_file=True)
-    assert 0 <= seam.keep <= len(end)
-    assert seam.glue in (b"", b"\n", b"\n\n")
+    assert 0 <= seam.truncate_to <= len(end)
+    assert seam.separator in (b"", b"\n", b"\n\n")
     record, message = numbered([Draft("FACT", "demo", "new\n\n---\nmsg_id: x")], seam.last_id)[0]
     before = decode(end, closed=True)
-    joined = end[: seam.keep] + seam.glue + record
+    joined = end[: seam.truncate_to] + seam.separator + record
     assert decode(joined) == [*before, message]
 
 
@@ -336,14 +336,14 @@ def test_the_seam_needs_only_the_end_of_the_file(end: bytes, data: st.DataObject
     start = data.draw(st.integers(0, len(end)))
     seam = codec.find_append_point(end[start:], whole_file=start == 0)
     if seam.last_id:
-        assert seam._replace(keep=start + seam.keep) == whole
+        assert seam._replace(truncate_to=start + seam.truncate_to) == whole
 
 
 @settings(max_examples=300)
 @given(ENDS)
 def test_the_seam_leaves_text_alone(end: bytes) -> None:
     """What is cut off is the beginning of a record and nothing else."""
-    gone = end[codec.find_append_point(end, whole_file=True).keep :].replace(b"\r", b"").lstrip(b"\n")
+    gone = end[codec.find_append_point(end, whole_file=True).truncate_to :].replace(b"\r", b"").lstrip(b"\n")
     assert b"---\nmsg_id:".startswith(gone) or gone.startswith(b"---\nmsg_id:")
     for torn in gone.split(b"---\nmsg_id:")[1:]:
         assert b"\n---\n" not in torn.removesuffix(b"\n\n---\n")

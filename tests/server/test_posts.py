@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from messagebus import Link, Message, MessageBus, Parent
-from messagebus.backends.file import append
+from messagebus.backends.file import live_file
 from run_agent.server import app
 from run_agent.server.live import write_queue
 
@@ -173,7 +173,7 @@ def test_a_flush_that_fails(
         raise OSError(errno.EIO, "Input/output error")
 
     client = serving(fsync=True).client
-    monkeypatch.setattr(append, "_flush", fail)
+    monkeypatch.setattr(live_file, "flush", fail)
 
     def post(number: int) -> tuple[str, str]:
         answer = client.post(PROJECT, json={"body": f"post {number}"})

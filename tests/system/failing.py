@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from messagebus.backends.file import append, lock
+from messagebus.backends.file import live_file, lock
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EINTR, errno.EMFILE)
 ABOUT_A_PATH = {"open", "lstat", "stat", "listdir", "rename", "link", "replace", "unlink"}  # whose errors name it
@@ -74,7 +74,7 @@ class System:
                 if name.startswith("messagebus.") and getattr(module, "os", None) is os:
                     patch.setattr(module, "os", self)
             patch.setattr(lock, "_flock", failing_flock)
-            patch.setattr(append, "_flush", self._wrapped("flush", append._flush))
+            patch.setattr(live_file, "flush", self._wrapped("flush", live_file.flush))
             yield
 
 

@@ -25,7 +25,7 @@ import worker
 from named import Post, Say
 
 from messagebus import Draft, MessageBus
-from messagebus.backends.file import append, lock
+from messagebus.backends.file import append, live_file, lock
 
 KINDS = ("one", "batch", "one", "keyed")  # what a writer appends, in turns
 LONGEST_LIFE = 0.03  # seconds that the older of two writers may have left
@@ -167,7 +167,7 @@ class Deadly:
             if getattr(module, "os", None) is os:
                 module.os = self  # type: ignore[attr-defined]
         lock._flock = self.counted("flock", lock._flock)
-        append._flush = self.counted("flush", append._flush)
+        live_file.flush = self.counted("flush", live_file.flush)
 
     def _die(self, stage: str, call: str, size: int) -> None:
         self._say({"stage": stage, "call": call, "size": size})
@@ -188,7 +188,7 @@ class Scenario(NamedTuple):
 def die_at_each_call(path: str, journal: str, stride: int, **scenario: Any) -> None:
     """Writers that die before every call of the append, and with every ``stride``-th byte written; behind
     each somebody appends who lives."""
-    append._REST = 0.0  # to wait would be a call more, or not, by the time that has passed
+    append._SETTLED_AFTER = 0.0  # to wait would be a call more, or not, by the time that has passed
     dying = _Dying(path, Scenario(**scenario))
     with dying.survivor:
         size = 0

@@ -13,7 +13,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import Draft, GapWarning, InvalidBusPathError, Message, MessageBus
-from messagebus.backends.file import append, lock
+from messagebus.backends.file import append, live_file, lock
 
 BODY = "one\n\n---\nmsg_id: no\n---\ntwo\r\nthree"
 
@@ -67,11 +67,11 @@ def race(monkeypatch, patched):
             return written
 
         if point == "lock":
-            monkeypatch.setattr(append, "lock", patched(lock, acquire=acquire))
+            monkeypatch.setattr(live_file, "lock", patched(lock, acquire=acquire))
         elif point == "look":
-            monkeypatch.setattr(append, "os", patched(os, lstat=lstat))
+            monkeypatch.setattr(live_file, "os", patched(os, lstat=lstat))
         else:
-            monkeypatch.setattr(append, "os", patched(os, write=write))
+            monkeypatch.setattr(live_file, "os", patched(os, write=write))
         return once
 
     return arrange
@@ -130,7 +130,7 @@ def test_an_append_between_two_pieces_of_a_save_in_place(path, monkeypatch, patc
                 file.write(saved[cut:])
 
         with monkeypatch.context() as patch:
-            patch.setattr(append, "_REST", 0.02)
+            patch.setattr(append, "_SETTLED_AFTER", 0.02)
             patch.setattr(append, "time", patched(time, sleep=save_the_rest))
             post = MessageBus(path).append_message(draft())
         if rested:
@@ -141,7 +141,7 @@ def test_an_append_between_two_pieces_of_a_save_in_place(path, monkeypatch, patc
 
 
 def test_a_file_that_rests_is_mended_at_once(path, monkeypatch, patched):
-    monkeypatch.setattr(append, "_REST", 0.02)
+    monkeypatch.setattr(append, "_SETTLED_AFTER", 0.02)
     monkeypatch.setattr(append, "time", patched(time, sleep=None))
     posted = MessageBus(path).append_message(draft())
     saved = path.read_bytes()

@@ -14,7 +14,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import Draft, InvalidBusPathError, LockTimeoutError, Message, MessageBus, SinceIDNotFoundError
-from messagebus.backends.file import append
+from messagebus.backends.file import append, live_file
 
 HURRIED = {"lock_timeout": 0.05, "max_retries": 3, "retry_backoff": 0.01}
 
@@ -105,7 +105,7 @@ def test_a_thread_that_holds_the_bus_makes_others_of_it_time_out(path, monkeypat
         return os.write(fd, data)
 
     bus = MessageBus(path, **HURRIED)
-    monkeypatch.setattr(append, "os", patched(os, write=write))
+    monkeypatch.setattr(live_file, "os", patched(os, write=write))
     thread = threading.Thread(target=bus.append_message, args=(draft("first"),))
     thread.start()
     assert inside.wait(SECONDS)

@@ -27,7 +27,7 @@ from messagebus import (
     MessageBus,
     SinceIDNotFoundError,
 )
-from messagebus.backends.file import append, lock, segments, watch
+from messagebus.backends.file import append, live_file, lock, segments, watch
 from messagebus.msgid import time_of
 
 FACT = Draft("FACT", "demo", "a fact")
@@ -396,7 +396,7 @@ def test_a_failed_flush_names_the_ids_that_stand_in_the_file(
     def no_flush(_fd: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(append, "_flush", no_flush)
+    monkeypatch.setattr(live_file, "flush", no_flush)
     bus = MessageBus(path, fsync=True)
     with pytest.raises(DurabilityError, match="Input/output error") as caught:
         bus.append_messages([FACT] * count)
@@ -410,7 +410,7 @@ def test_fsync_flushes_the_file_each_time_and_the_directory_once(
     path: Path, monkeypatch: pytest.MonkeyPatch, patched: Any
 ) -> None:
     flushed: list[str] = []
-    monkeypatch.setattr(append, "_flush", lambda _fd: flushed.append("file"))
+    monkeypatch.setattr(live_file, "flush", lambda _fd: flushed.append("file"))
     monkeypatch.setattr(segments, "os", patched(os, fsync=lambda _fd: flushed.append("directory")))
     with MessageBus(path, fsync=True) as bus:
         bus.append_message(FACT)
@@ -433,7 +433,7 @@ def test_a_failed_write_is_taken_back(
             raise OSError(errno.ENOSPC, "No space left on device")
         return written
 
-    monkeypatch.setattr(append, "os", patched(os, write=failing))
+    monkeypatch.setattr(live_file, "os", patched(os, write=failing))
     with pytest.raises(OSError, match=r"No space|could be written"):
         bus.append_message(FACT)
     monkeypatch.undo()
@@ -479,7 +479,7 @@ def test_a_file_replaced_during_the_write_is_written_to_again(
         path.with_name("new.md").replace(path)
         return os.write(fd, data)
 
-    monkeypatch.setattr(append, "os", patched(os, write=replacing))
+    monkeypatch.setattr(live_file, "os", patched(os, write=replacing))
     second = bus.append_message(FACT)
     assert MessageBus(path).read_messages() == [first, second]
 

@@ -468,8 +468,8 @@ def test_an_id_line_without_an_id_is_skipped() -> None:
 
 def test_a_byte_order_mark_survives_the_healing_of_the_first_record() -> None:
     seam = codec.find_append_point(codec.BOM + b"---\nmsg_id: x", whole_file=True)
-    assert seam.keep == len(codec.BOM)
-    assert read(codec.BOM[: seam.keep] + seam.glue + EXAMPLE) == [MESSAGE]
+    assert seam.truncate_to == len(codec.BOM)
+    assert read(codec.BOM[: seam.truncate_to] + seam.separator + EXAMPLE) == [MESSAGE]
 
 
 def test_a_time_that_runs_into_the_next_field_is_no_plain_record() -> None:

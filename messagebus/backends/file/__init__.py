@@ -1,6 +1,8 @@
 """The default backend: a Markdown file, flock, and archives beside it.
 
 append       the write path, step by step as SPEC.md section 6 has it
+live_file    the file that is appended to: locked, checked, written
+randomness   random bytes, many at a time
 read         the read path: cursors, tails, streams
 search       finding a record in a segment without reading all of it
 tail         the end of the log: how the next record joins it
@@ -60,7 +62,7 @@ class FileBackend:
         return self._reader.unfinished
 
     def append(self, drafts: Sequence[Draft], *, idempotency_key: str | None = None) -> list[Message]:
-        return self._appender.append(drafts, idempotency_key)
+        return self._appender.append(drafts, idempotency_key) if drafts else []
 
     def read(self, since_id: str | None = None) -> Generator[Message, None, None]:
         return self._reader.read(since_id)

@@ -1,6 +1,6 @@
-"""The end of a log's files: how the next record joins it, found by looking back no further than it takes.
+"""Where the next record goes, found by reading back from the end of a file no further than it takes.
 
-``codec/heal.py`` says what a crash left there (SPEC.md, "Healing").
+``codec/tail.py`` says what of that end a crash left (SPEC.md, "Healing").
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from itertools import takewhile
 
+from messagebus import codec
 from messagebus.backends.file.preamble import first_record
 from messagebus.backends.file.search import starts_backwards
 from messagebus.backends.file.segments import archives_in_sight, open_archive
@@ -18,17 +19,17 @@ _LONGEST_LEAD = 64  # bytes that the blank line before a record may take
 
 
 def append_point(fd: int, start: int, size: int) -> AppendPoint:
-    """The seam at the end of these bytes, looking back no further than it takes."""
+    """The append point at the end of the bytes from ``start`` to ``size``."""
     low = max(start, size - WINDOW)
     data = os.pread(fd, size - low, low)
     if not data.endswith(b"\0"):
-        seam = find_append_point(data, whole_file=low == 0)
-        if seam.last_id or low == start:  # nearly always
-            return seam._replace(keep=low + seam.keep)
-    return _seam_far_behind(fd, start, size)
+        point = find_append_point(data, whole_file=low == 0)
+        if point.last_id or low == start:  # nearly always
+            return point._replace(truncate_to=low + point.truncate_to)
+    return _append_point_far_back(fd, start, size)
 
 
-def _seam_far_behind(fd: int, start: int, size: int) -> AppendPoint:
+def _append_point_far_back(fd: int, start: int, size: int) -> AppendPoint:
     """The same where blocks at the end were never written, or the last record is a long one."""
     end = _end_of_text(fd, start, size)
     first = start or first_record(fd, end)
@@ -36,12 +37,12 @@ def _seam_far_behind(fd: int, start: int, size: int) -> AppendPoint:
     low: int | None = max(start, end - WINDOW)
     while low is not None:
         known = first - low if not start and first < end else -1
-        seam = find_append_point(os.pread(fd, end - low, low), whole_file=low == 0, first=known)
-        seam = seam._replace(keep=low + seam.keep)
-        if seam.last_id:
+        point = find_append_point(os.pread(fd, end - low, low), whole_file=low == 0, first=known)
+        point = point._replace(truncate_to=low + point.truncate_to)
+        if point.last_id:
             break
         low = next((max(start, at - _LONGEST_LEAD) for at in starts if at < low), None)
-    return seam
+    return point
 
 
 def _end_of_text(fd: int, start: int, size: int) -> int:
@@ -68,3 +69,9 @@ def last_archived_id(path: str) -> str | None:
         if last_id:
             return last_id
     return None
+
+
+def last_own_id(fd: int, size: int) -> str | None:
+    """The last id that this library made, among the last records of the first ``size`` bytes."""
+    low = max(size - WINDOW, 0)
+    return codec.last_own_id(os.pread(fd, size - low, low), whole_file=low == 0)

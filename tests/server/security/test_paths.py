@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from messagebus import MessageBus
-from messagebus.backends.file import append, lock
+from messagebus.backends.file import live_file, lock
 from messagebus.discovery import BUS_NAMES
 from run_agent.server import app as application
 from run_agent.server.buses import BusRegistry
@@ -197,9 +197,9 @@ def test_errors_name_no_path(
         lock.acquire(held.fileno(), held.name, 1.0)
         found[503].append(post())
     with monkeypatch.context() as patch:
-        patch.setattr(append, "_flush", fail)
+        patch.setattr(live_file, "flush", fail)
         found[503].append(attacker.post(place.format("demo"), {"body": "not flushed"}))
-        patch.setattr(append, "os", patched(os, write=fail))
+        patch.setattr(live_file, "os", patched(os, write=fail))
         found[503].append(attacker.post(place.format("demo"), {"body": "not written"}))
     with monkeypatch.context() as patch:
         patch.setattr(BusRegistry, "bus", crash)

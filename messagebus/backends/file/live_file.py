@@ -1,0 +1,128 @@
+"""The live file, open to append to it: locked, checked, written, truncated (SPEC.md, "Writing").
+
+A descriptor alone proves nothing: the file may have been rotated, or an editor may have put another
+one at its path. So the file at the path is compared with the open one after locking and after
+writing. No ``lstat`` here may go: each catches a replaced file that the others cannot see.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from messagebus.backends.file import lock, segments
+from messagebus.backends.file.create import open_to_append
+from messagebus.errors import InvalidBusPathError
+
+flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+
+
+class LiveFile:
+    """The file at one bus path. Not for several threads at once."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.fd = -1
+        self._inode = self._device = 0
+        self._opened = self._name_flushed = 0  # how often it was opened, and how often when its name was flushed
+
+    def lock(self, timeout: float, backoff: lock.Backoff) -> os.stat_result | None:
+        """Steps 1 to 3: open the file, lock it, and be sure that it is still at the path.
+
+        The file as it is then; None where ``timeout`` seconds did not suffice. Raises
+        InvalidBusPathError, OSError.
+        """
+        while True:
+            if self.fd < 0:
+                self._open()
+            try:
+                if not lock.acquire(self.fd, self.path, timeout, backoff):
+                    return None
+            except BaseException:
+                self.close()  # nothing is locked, so there is nothing to unlock
+                raise
+            status = self._status()
+            if status:
+                return status
+            self.unlock_and_close()
+
+    def unlock(self) -> None:
+        """Step 9."""
+        if self.fd >= 0:
+            lock.release(self.fd)
+
+    def unlock_and_close(self) -> None:
+        """Closing is not enough: a copy of the descriptor, in a flush of another thread or in a forked
+        child, would keep the lock."""
+        lock.release(self.fd)
+        self.close()
+
+    def close(self) -> None:
+        """Close the descriptor, if there is one; ``lock`` opens another."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def write(self, data: bytes, offset: int) -> os.stat_result | None:
+        """Steps 7 and 8: append ``data``, in one write, to a file of ``offset`` bytes.
+
+        The file as it is then; None where another one is at the path, or its size is not what the
+        write made it. Of a short or failed write nothing remains. Raises InvalidBusPathError, OSError.
+        """
+        try:
+            written = os.write(self.fd, data)
+            if written == len(data):
+                status = self._status()
+                return status if status and status.st_size == offset + written else None
+        except (OSError, InvalidBusPathError) as error:
+            self._undo_write(offset, error)
+            raise
+        reason = f"only {written:,} of {len(data):,} bytes could be written, and were removed again"
+        short = OSError(errno.ENOSPC, reason, self.path)
+        self._undo_write(offset, short)
+        raise short
+
+    def truncate(self, size: int) -> None:
+        """Truncate the file, durably: after a loss of power, a block of what was cut off could be in the
+        middle of what was written in its place, and together they could pass for a whole record."""
+        os.ftruncate(self.fd, size)
+        flush(self.fd)
+
+    def flush_name(self) -> None:
+        """Make the name of the file durable, and that of an archive; once each time that it was opened,
+        since a new file may have the inode of one that is gone. Raises OSError."""
+        opened = self._opened
+        if self._name_flushed != opened:
+            segments.flush_directory(self.path)
+            self._name_flushed = opened
+
+    def _open(self) -> None:
+        self.fd = open_to_append(self.path)
+        opened = os.fstat(self.fd)
+        self._inode, self._device = opened.st_ino, opened.st_dev
+        self._opened += 1
+
+    def _status(self) -> os.stat_result | None:
+        """The file at the path, if it is the open one. Raises InvalidBusPathError where that has no name
+        left: what is written to it would be lost with the mount that keeps it there."""
+        try:
+            status = os.lstat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if status.st_ino != self._inode or status.st_dev != self._device:
+            return None
+        if not status.st_nlink:
+            raise InvalidBusPathError(segments.nameless(self.path))
+        return status
+
+    def _undo_write(self, size: int, reason: Exception) -> None:
+        """Remove what was written; what cannot be removed, the next writer recovers."""
+        try:
+            self.truncate(size)
+        except OSError as error:
+            code, why = (reason.errno, reason.strerror) if isinstance(reason, OSError) else (error.errno, reason)
+            text = (
+                f"{why}; what was written could not be removed ({error.strerror}): check the log before "
+                "posting it again, the message may be stored"
+            )
+            raise OSError(code, text, self.path) from reason
