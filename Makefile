@@ -58,8 +58,8 @@ bench-smoke: $(READY)  ## The same benchmarks with small numbers, to see that th
 screenshots: $(READY)  ## Make the pictures in docs/images anew (needs chromium)
 	@$(BIN)/python tools/screenshots.py
 
-docs: $(READY)  ## Write docs/cli.md anew from the program's own help
-	@$(BIN)/python tools/generate_cli.py
+docs: $(READY)  ## Write docs/cli.md and docs/api.md anew, from help and docstrings
+	@$(BIN)/python tools/generate_cli.py && $(BIN)/python tools/generate_api.py
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

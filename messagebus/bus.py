@@ -95,7 +95,7 @@ class MessageBus:
 
         Raises InvalidMessageError and InvalidBusPathError (nothing written),
         LockTimeoutError (nothing written, retryable), DurabilityError (written, not flushed),
-        OSError (taken back).
+        OSError (what was written was removed again).
         """
         self.check_message(draft)
         if idempotency_key is not None:

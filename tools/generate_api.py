@@ -42,7 +42,7 @@ def page() -> str:
     if unnamed:
         raise SystemExit(f"{', '.join(sorted(unnamed))}: public, and in no section of {__file__}")
     contents = "\n".join(
-        f"- {title}: " + ", ".join(f"[`{name}`](#{name.lower()})" for name in names)
+        f"- {title}\n" + "\n".join(f"  - [`{name}`](#{name.lower()})" for name in names)
         for title, names in sections.items()
     )
     entries = "\n\n".join(
@@ -63,12 +63,12 @@ def _entry(name: str) -> str:
     if isinstance(value, str):
         return f"### {name}\n\nThe message type `{value}`."
     if not isinstance(value, type):
-        return f"### {name}\n\n```python\n{name}{_signature(value)}\n```\n\n{_prose(value)}"
+        return f"### {name}\n\n{_code(name, value)}\n\n{_prose(value)}"
     if issubclass(value, Exception):
         bases = ", ".join(base.__name__ for base in value.__bases__)
         return f"### {name}\n\nA subclass of {bases}.\n\n{_prose(value)}"
     methods = "".join(f"\n\n{_method(name, method, member)}" for method, member in _members(value))
-    return f"### {name}\n\n```python\n{name}{_signature(value)}\n```\n\n{_prose(value)}{methods}"
+    return f"### {name}\n\n{_code(name, value)}\n\n{_prose(value)}{methods}"
 
 
 def _members(cls: type) -> Iterator[tuple[str, object]]:
@@ -82,7 +82,11 @@ def _method(cls: str, name: str, member: object) -> str:
     if isinstance(member, property):
         return f"#### {cls}.{name}\n\n{_prose(member)}"
     function = getattr(member, "__func__", member)
-    return f"#### {cls}.{name}\n\n```python\n{name}{_signature(function)}\n```\n\n{_prose(function)}"
+    return f"#### {cls}.{name}\n\n{_code(name, function)}\n\n{_prose(function)}"
+
+
+def _code(name: str, value: object) -> str:
+    return f"<!-- not executed: a signature -->\n```python\n{name}{_signature(value)}\n```"
 
 
 def _signature(value: object) -> str:
@@ -90,11 +94,13 @@ def _signature(value: object) -> str:
     text = re.sub(r"'([^']*)'", r"\1", text)  # annotations are strings: quoted twice
     text = re.sub(r"<built-in function (\w+)>|<function (\w+) at 0x\w+>", r"\1\2", text)
     text = re.sub(r"\((self|cls)(, )?", "(", text)
+    if isinstance(value, type):
+        text = text.removesuffix(" -> None")
     if len(text) <= 90:
         return text
-    inside, _, returned = text.rpartition(") -> ")
+    inside, _, returned = text.rpartition(")")
     parts = re.split(r", (?=[\w*]+(?::|,|$|=))", inside.removeprefix("("))
-    return "(\n" + "".join(f"    {part},\n" for part in parts) + f") -> {returned}"
+    return "(\n" + "".join(f"    {part},\n" for part in parts) + f"){returned}"
 
 
 def _prose(value: object) -> str:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from generated import write_or_check
 
-from run_agent.cli import run_agent
+from run_agent.cli.main import run_agent
 
 PAGE = Path(__file__).parents[1] / "docs/cli.md"
 COLUMNS = 100  # whatever the terminal has
@@ -99,6 +100,7 @@ is a usage error.
 | `HOME` | the home directory; where it is empty or not set, that of the user in the system's list |
 | `JRUN_RUNS_DIR` | the root of all projects |
 | `RUN_FOLDER`, `JRUN_RUN_FOLDER` | the directory of the run |
+| `CREDENTIALS_DIRECTORY` | where systemd puts credentials: a key file there may show group bits |
 | `RUN_AGENT_API_KEY` | the key that clients of `serve` must bring |
 | `TASK_FOLDER`, `JRUN_TASK_FOLDER` | the directory of the task |
 | `JRUN_PROJECT_ID`, `JRUN_TASK_ID`, `JRUN_ID` | project, task and run |
@@ -214,21 +216,6 @@ completion bash)"` into `~/.bashrc`.
 """
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page, or with --check say whether it is as it should be."""
-    text = page()
-    if arguments == ["--check"]:
-        if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-            return 0
-        sys.stderr.write(f"{PAGE} is not what the program's help says: run make docs\n")
-        return 1
-    if arguments:
-        sys.stderr.write(f"{__doc__}\n")
-        return 2
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
-
-
 def page() -> str:
     """What docs/cli.md should be."""
     reference = "\n\n".join(
@@ -257,4 +244,4 @@ def helps(
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_check(PAGE, page(), sys.argv[1:], __doc__))

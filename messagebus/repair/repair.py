@@ -61,6 +61,7 @@ def repair_bus(
     InvalidBusPathError, and OSError, which leaves the files as they were.
     """
     path = os.path.abspath(path)
+    segments.list_archives(path)  # refused where they cannot be seen: what is damage depends on all files
     # Of a link, only a person can know what it was for; and of a record in a text, whether it is quoted.
     left = {CODES["link"]} if split_joined else {CODES["link"], CODES["joined"]}
     if not _damage(path, left, progress, is_locked=False):

@@ -65,7 +65,6 @@ def create_app(
     buses = BusRegistry(os.fspath(root), fsync=fsync, auto_rotate_bytes=auto_rotate_bytes, **options)
     activity = Activity(buses)
     messages = Messages(buses, activity, largest_body=max_request_bytes)
-    conductor = Conductor(activity)
     feeds = Feeds(buses, most=max_streams, most_on_one=max_streams_per_bus)
     sessions = Logins(api_key)
     pace = Pace(heartbeat, send_timeout)
@@ -74,7 +73,22 @@ def create_app(
         at = params.address_of(request)
         return Stream(at, buses.bus(at), feeds, params.place(request), pace)
 
-    routes = [
+    app = Starlette(
+        routes=_routes(messages, Conductor(activity), sessions, stream),
+        middleware=[
+            Middleware(RequestLog),
+            *_cors(allowed_origins),
+            Middleware(Access, key=api_key, sessions=sessions, hosts=allowed_hosts, origins=allowed_origins),
+        ],
+        exception_handlers={HTTPException: _not_ours, **dict.fromkeys(_FORESEEN, _answer)},
+    )
+    app.router.redirect_slashes = False  # to an address made of what we know of ours: a proxy has another
+    app.state.end_streams = feeds.end
+    return app
+
+
+def _routes(messages: Messages, conductor: Conductor, sessions: Logins, stream: _Endpoint) -> list[Route]:
+    return [
         Route("/", page),
         Route("/page/{name:path}", page),
         Route("/api/v1/session", sessions.answer, methods=["POST", "DELETE"]),
@@ -95,18 +109,6 @@ def create_app(
         Route("/healthz", _health),
         Route("/openapi.json", _openapi),
     ]
-    app = Starlette(
-        routes=routes,
-        middleware=[
-            Middleware(RequestLog),
-            *_cors(allowed_origins),
-            Middleware(Access, key=api_key, sessions=sessions, hosts=allowed_hosts, origins=allowed_origins),
-        ],
-        exception_handlers={HTTPException: _not_ours, **dict.fromkeys(_FORESEEN, _answer)},
-    )
-    app.router.redirect_slashes = False  # to an address made of what we know of ours: a proxy has another
-    app.state.end_streams = feeds.end
-    return app
 
 
 def _both(path: str, listing: _Endpoint, post: _Endpoint, stream: _Endpoint) -> list[Route]:

@@ -20,7 +20,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import Draft, Message, MessageBus
-from run_agent.cli import main
+from run_agent.cli.main import main
 
 PROGRAM = Path(sys.executable).with_name("run-agent")
 OURS = ("MESSAGE_BUS", "RUN_FOLDER", "TASK_FOLDER", "NO_COLOR", "VISUAL", "EDITOR", "PYTHONUNBUFFERED")
@@ -37,7 +37,7 @@ import importlib, json, os, pkgutil, pwd, sys, messagebus, run_agent.cli.command
 for package in (messagebus, run_agent.cli.commands):
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
-from run_agent.cli import main
+from run_agent.cli.main import main
 os.setgroups([])
 os.setgid(int(sys.argv[1]))
 os.setuid(int(sys.argv[1]))

@@ -17,7 +17,7 @@ from patience import SECONDS
 
 from messagebus import MessageBus
 from messagebus.backends.file import live_file, segments
-from run_agent.cli import main
+from run_agent.cli.main import main
 
 Run = Callable[..., Any]
 LONG = "x" * 300
@@ -334,7 +334,7 @@ def test_as_a_module() -> None:
 
 WHAT_IS_IMPORTED = """
 import sys
-from run_agent.cli import main
+from run_agent.cli.main import main
 main(sys.argv[1:])
 names = {"portalocker", "ulid", "watchdog", "yaml", "json", "importlib.metadata"} & set(sys.modules)
 print(*sorted(names), file=sys.stderr)

@@ -223,7 +223,7 @@ NO_RENAME = """
 import os, sys
 def rename(*_): raise PermissionError(1, "Operation not permitted")
 os.rename = rename
-from run_agent.cli import main
+from run_agent.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
 import shutil
 import sys
@@ -41,25 +40,23 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(found), f"{page} links to {target}"
 
 
-def test_the_reference_is_generated(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = importlib.util.spec_from_file_location("generate_cli", HOME / "tools/generate_cli.py")
-    assert spec
-    assert spec.loader
-    generator = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generator)
-    monkeypatch.setenv("COLUMNS", "40")
-    assert CLI.read_text() == generator.page(), "run make docs"
+@pytest.mark.parametrize("generator", ["generate_cli", "generate_api"])
+def test_the_references_are_generated(generator: str, execute: Execute) -> None:
+    execute(sys.executable, str(HOME / f"tools/{generator}.py"), "--check", COLUMNS="40")
 
 
-def test_the_generator_checks(execute: Execute, here: Path) -> None:
-    shutil.copy(HOME / "tools/generate_cli.py", here)
-    assert "make docs" in execute(sys.executable, "generate_cli.py", "--check", code=1).stderr
-    assert not (here / "cli.md").exists()
-    execute(sys.executable, "generate_cli.py", COLUMNS="30")
-    execute(sys.executable, "generate_cli.py", "--check")
-    with (here / "cli.md").open("a") as page:
-        page.write("by hand\n")
-    execute(sys.executable, "generate_cli.py", "--check", code=1)
+@pytest.mark.parametrize(("generator", "page"), [("generate_cli", "cli.md"), ("generate_api", "api.md")])
+def test_a_generator_checks(generator: str, page: str, execute: Execute, here: Path) -> None:
+    shutil.copytree(HOME / "tools", here / "tools")
+    (here / "docs").mkdir()
+    written, program = here / "docs" / page, str(here / f"tools/{generator}.py")
+    assert "make docs" in execute(sys.executable, program, "--check", code=1).stderr
+    assert not written.exists()
+    execute(sys.executable, program, COLUMNS="30")
+    execute(sys.executable, program, "--check")
+    with written.open("a") as file:
+        file.write("by hand\n")
+    execute(sys.executable, program, "--check", code=1)
 
 
 def commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:

@@ -197,7 +197,7 @@ def test_what_is_no_mapping_is_refused_or_text(text: str) -> None:
 def test_deep_nesting_is_refused_and_never_fatal(opened: str) -> None:
     """In a process of its own: PyYAML's C loader recurses, and overran the stack at 30,000 levels."""
     code = (
-        "import sys; from messagebus import header\n"
+        "import sys; from messagebus.codec import header\n"
         f"for depth in (100, 1_000, 10_000, 65_536 // {len(opened)} - 8):\n"
         f"    try: header.parse('a:\\n  ' + {opened!r} * depth + 'x')\n"
         "    except header.HeaderError: pass\n"

@@ -16,7 +16,7 @@ import killed
 from patched import Patched
 
 from messagebus import Draft, MessageBus, check_bus, repair_bus
-from messagebus.backends.file import append
+from messagebus.backends.file import live_file
 
 CHANGING = {"open", "link", "replace", "rename", "unlink", "fsync", "fchmod", "fchown"}
 SOME = 9  # of the calls that change nothing, one in so many
@@ -30,7 +30,7 @@ def die_writing(path: str, body: str, written: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("unreachable")
 
-    append.os = Patched(os, write=write)  # type: ignore[assignment]
+    live_file.os = Patched(os, write=write)  # type: ignore[assignment]
     MessageBus(path).append_message(Draft("FACT", "demo", body))
 
 

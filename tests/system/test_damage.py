@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 from patience import SECONDS
 
-from messagebus import Draft, Finding, Message, MessageBus, check_bus, repair_bus
+from messagebus import Draft, Finding, GapWarning, Message, MessageBus, check_bus, repair_bus
 from messagebus.backends.file import lock, segments
 from messagebus.codec.encode import encode, encode_rest
 from messagebus.msgid import next_msg_id
@@ -307,7 +307,8 @@ def test_after_many_deaths(path, work, tally, options):
     work("die_at_each_call", program=KILLED, path=path, journal=journal, stride=60, **options).finish()
     said = [word for word in json.loads(journal.read_text()) if "acknowledged" in word]
     acknowledged = {msg_id for word in said for msg_id, _ in word["acknowledged"]}
-    assert {*codes(path)} <= {"BUS001", "BUS002", "BUS007"}
+    leftovers = {"BUS011"} if "rotate" in options else set()  # new files that did not come to their place
+    assert {*codes(path)} <= {"BUS001", "BUS002", "BUS007"} | leftovers
     times = Counter(message.msg_id for message in mended(path) if message.intact)
     tally(TALLY, 1, lost=len(acknowledged - times.keys()), repeated=sum(n > 1 for n in times.values()))
 
@@ -390,7 +391,7 @@ def test_each_call_of_a_mending_fails(path, tally):
         for name, text in files.items():
             (path.parent / name).write_bytes(text)
         system = failing.System(failing.nth(call, (errno.EIO, errno.ENOSPC, errno.EACCES)[call % 3]))
-        with system.spread(), suppress(OSError):
+        with system.spread(), suppress(OSError, GapWarning):
             repair_bus(path)
         if not system.failed:
             break

@@ -140,7 +140,7 @@ def test_a_follower_is_given_none_of_what_was_taken_back(disk, following, tally)
         stored: list[Message] = []
         for number in range(10):
             disk.fill(pages=2)
-            with pytest.raises(OSError, match="were taken back"):
+            with pytest.raises(OSError, match="were removed again"):
                 bus.append_message(aftermath.draft(f"too long {number} {'x' * 3 * PAGE}"))
             disk.free()
             stored.append(bus.append_message(aftermath.draft(f"short {number}")))

@@ -201,6 +201,8 @@ def test_what_cannot_be_done_in_a_hidden_directory(hidden):
     said = ben.do("post", body="three", key="k")
     assert said["error"] == "PermissionError"
     assert "archives of BUS.md cannot be seen" in said["text"]
+    said = ben.do("mend")
+    assert (said["error"], said["warned"]) == ("PermissionError", [])
     said = ben.do("post", body="three", auto_rotate_bytes=1)
     assert "could not rotate" in said["warned"][0][1]
     assert done(anne.do("read")) == ["one", "two", "three"]

@@ -24,7 +24,7 @@ from typing import Any
 from patched import Patched
 
 from messagebus import Draft, LockTimeoutError, Message, MessageBus
-from messagebus.backends.file import append, watch
+from messagebus.backends.file import append, live_file, watch
 
 PATIENT = 120.0  # seconds a writer may wait for the lock where waiting is not what is tested
 SIZES = {"short": 60, "long": 60 * 1024}  # characters of a body
@@ -149,7 +149,7 @@ def halting_writer(path: str, body: str) -> None:
         hear()
         return os.write(fd, data)
 
-    append.os = Patched(os, write=write)  # type: ignore[assignment]
+    live_file.os = Patched(os, write=write)  # type: ignore[assignment]
     with MessageBus(path) as bus:
         say(posted=bus.append_message(Draft("FACT", "demo", body)).msg_id)
 
@@ -185,12 +185,12 @@ def fork_while_writing(path: str) -> None:
 
     bus = MessageBus(path, lock_timeout=0.05, max_retries=1)
     bus.append_message(Draft("FACT", "demo", "before the fork"))
-    append.os = Patched(os, write=write)  # type: ignore[assignment]
+    live_file.os = Patched(os, write=write)  # type: ignore[assignment]
     threading.Thread(target=bus.append_message, args=(Draft("FACT", "demo", "never"),), daemon=True).start()
     inside.wait()
     if os.fork():
         threading.Event().wait()
-    append.os = os
+    live_file.os = os
     try:
         bus.append_message(Draft("FACT", "demo", "too early"))
     except LockTimeoutError:

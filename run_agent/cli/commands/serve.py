@@ -71,15 +71,38 @@ def serve(**given: Any) -> int:
         raise click.UsageError(
             f"--host {given['host']} lets other machines in: give a key too, in RUN_AGENT_API_KEY or --api-key-file."
         )
+    runner = _runner()
+    root = context.root_directory(context.Flags(root=given["root"]))
+    app = _application(runner, root, key, given)
+    listener = _listener(runner, given["host"], given["port"])
+
+    def announce() -> None:
+        if not os.path.isdir(root):
+            runner.warn(f"{os.path.abspath(root)} is not there: nothing is served until something is posted below it")
+        output.line(f"Serving {os.path.abspath(root)} at {runner.address_of(listener)} (Ctrl-C ends it)")
+        output.flush()
+        if given["open_page"]:
+            threading.Thread(target=webbrowser.open, args=[runner.address_of(listener)], daemon=True).start()
+
+    code: int = runner.run(app, listener, log_json=given["log_json"], ready=announce)
+    return code
+
+
+def _runner() -> Any:
+    """What runs the server, if the extra is installed. Raises ClickException."""
     try:
         from run_agent.server import runner
     except ImportError as error:
         raise click.ClickException(
             f"{error.name} is missing: pip install 'path/to/this/checkout[server]' brings it."
         ) from None
-    root = context.root_directory(context.Flags(root=given["root"]))
+    return runner
+
+
+def _application(runner: Any, root: str, key: str | None, given: dict[str, Any]) -> Any:
+    """The application to serve. Raises UsageError."""
     try:
-        app = runner.create_app(
+        return runner.create_app(
             root,
             api_key=key,
             allowed_hosts=(*runner.LOOPBACK_NAMES, given["host"], *given["allow_host"]),
@@ -90,22 +113,16 @@ def serve(**given: Any) -> int:
         )
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
+
+
+def _listener(runner: Any, host: str, port: int) -> Any:
+    """The socket to listen on. Raises ClickException."""
     try:
-        listener = runner.listen(given["host"], given["port"])
+        return runner.listen(host, port)
     except OSError as error:
         raise click.ClickException(
-            f"cannot listen on {given['host']} port {given['port']}: {error.strerror}; --port 0 takes a free one."
+            f"cannot listen on {host} port {port}: {error.strerror}; --port 0 takes a free one."
         ) from None
-
-    def announce() -> None:
-        if not os.path.isdir(root):
-            runner.warn(f"{os.path.abspath(root)} is not there: nothing is served until something is posted below it")
-        output.line(f"Serving {os.path.abspath(root)} at {runner.address_of(listener)} (Ctrl-C ends it)")
-        output.flush()
-        if given["open_page"]:
-            threading.Thread(target=webbrowser.open, args=[runner.address_of(listener)], daemon=True).start()
-
-    return runner.run(app, listener, log_json=given["log_json"], ready=announce)
 
 
 def _key(path: str | None) -> str | None:

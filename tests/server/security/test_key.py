@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
-import os
 import socket
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +13,7 @@ from typing import Any
 import pytest
 from patience import SECONDS
 
-from run_agent.cli import main
+from run_agent.cli.main import main
 from run_agent.server import create_app, runner
 from run_agent.server.middleware import access
 
@@ -89,37 +87,6 @@ def test_a_key_file_that_keeps_no_secret_is_refused(
     said = capsys.readouterr()
     assert key not in said.out + said.err
     assert "Traceback" not in said.err
-
-
-def acl(uid: int) -> bytes:
-    """An access control list as the kernel keeps it: the owner and one user may read, all others nothing."""
-    no_id = 2**32 - 1
-    entries = [(1, 4, no_id), (2, 4, uid), (4, 0, no_id), (16, 4, no_id), (32, 0, no_id)]
-    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
-
-
-def test_a_credential_of_systemd_is_a_key(
-    start: Callable[..., int], tmp_path: Path, key: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its list shows group bits. Elsewhere they are what they seem; bits of all others are refused there, too."""
-    credentials = tmp_path / "credentials"
-    credentials.mkdir()
-    file = credentials / "key"
-    file.write_text(key)
-    file.chmod(0o400)
-    try:
-        os.setxattr(file, "system.posix_acl_access", acl(61234))
-    except (OSError, AttributeError):
-        pytest.skip("no access control lists here")
-    assert file.stat().st_mode & 0o777 == 0o440
-    assert start("--api-key-file", file, CREDENTIALS_DIRECTORY=str(credentials)) == 0
-    for elsewhere in ("", str(tmp_path), str(tmp_path / "credential")):
-        assert start("--api-key-file", file, CREDENTIALS_DIRECTORY=elsewhere) == 2
-        said = capsys.readouterr().err
-        assert "RUN_AGENT_API_KEY" in said, "the way for a secret that cannot have another mode"
-        assert "chmod 600" in said
-    file.chmod(0o444)
-    assert start("--api-key-file", file, CREDENTIALS_DIRECTORY=str(credentials)) == 2
 
 
 def test_every_request_needs_the_key(
