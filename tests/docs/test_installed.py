@@ -14,11 +14,12 @@ from zipfile import ZipFile
 
 import pytest
 from manual import HOME
+from patience import SECONDS
 
 
 def run(*command: object, cwd: Path) -> str:
     done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+        [str(word) for word in command], cwd=cwd, capture_output=True, text=True, timeout=SECONDS, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from patience import SECONDS
 
 from messagebus import MessageBus
 
@@ -21,7 +22,7 @@ BY_HAND = ["MSG-a+b/c%41&d=e#f?g", "запись-№1", "é", "日本/語+1", "s
 def exchange(url: str, request: str) -> str:
     """What a server answers to these bytes."""
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection((host, int(port)), timeout=SECONDS) as connection:
         connection.sendall(request.encode())
         answer = b""
         while piece := connection.recv(65536):

@@ -63,11 +63,11 @@ class Witnesses:
     def of(self, verb: str, **options: object) -> Evidence:
         """Let the writers die, and hear everybody."""
         writers = self._work(verb, program=KILLED, path=self._path, journal=self._journal, **options)
-        writers.finish(timeout=300)
+        writers.finish(timeout=800)
         self._read("read").finish()
         stored = json.loads(self._log("read").read_text())
         for follower, way in zip(self._followers, ("follow", "json_lines"), strict=True):
-            follower.finish(timeout=120)
+            follower.finish(timeout=800)
             assert json.loads(self._log(way).read_text()) == stored, f"{way} saw something else"
         return Evidence(json.loads(self._journal.read_text()), stored)
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from patience import SECONDS
 
 from messagebus import Draft, GapWarning, Message, MessageBus
 from messagebus.backends.file import late_writes
@@ -45,7 +46,7 @@ class Foreign:
         assert self.process.stdout.readline() == "written\n"
 
     def end(self) -> None:
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=SECONDS)
 
 
 @pytest.fixture

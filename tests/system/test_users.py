@@ -31,7 +31,7 @@ class Person:
         self._worker.tell(json.dumps([verb, options]))
 
     def end(self) -> dict[str, Any]:
-        return self._worker.event(timeout=90)
+        return self._worker.event()
 
     def do(self, verb: str, **options: Any) -> dict[str, Any]:
         self.begin(verb, **options)

@@ -58,7 +58,7 @@ def test_rotation_under_writers_a_follower_and_a_reader(work, start_together, lo
     stored = all_of(path)
     MessageBus(path).append_message(Draft("END", "demo"))
     for reader in readers.values():
-        reader.finish(timeout=300)
+        reader.finish(timeout=800)
 
     assert len(stored) == WRITERS * count
     assert stored == sorted(logged(*logs)), "acknowledged is not what is stored, in order"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import SECONDS
 
 import messagebus
 from messagebus import (
@@ -293,7 +294,7 @@ def test_an_error_comes_from_another_process(tmp_path: Path) -> None:
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
         pytest.raises(BusNotFoundError, match=str(tmp_path / "none")),
     ):
-        pool.submit(repair_bus, tmp_path / "none").result(timeout=60)
+        pool.submit(repair_bus, tmp_path / "none").result(timeout=SECONDS)
 
 
 @pytest.mark.parametrize(
