@@ -74,5 +74,5 @@ def refitted(record: Record, *, crlf: bool) -> bytes | None:
 
 def stored_in_lf(record: Record, *, crlf: bool) -> list[bytes]:
     """The bytes of its messages, with LF."""
-    texts = (as_lf(raw, crlf=crlf) for _, raw in record.found)
+    texts = (as_lf(raw, crlf=crlf) for _, raw in record.messages)
     return [text if text.endswith(b"\n") else text + b"\n" for text in texts]

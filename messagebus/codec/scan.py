@@ -1,4 +1,4 @@
-"""A file taken apart: every byte is in one piece, and each piece knows its place and its flaw.
+"""A file taken apart: every byte is in one piece, and each span knows its place and its damage.
 
 ``Decoder`` gives messages and passes over what is none. Who checks, mends or merges files needs the
 rest too.
@@ -19,7 +19,7 @@ from messagebus.codec.one_line import Stored, one_line_messages
 from messagebus.message import Message
 
 _OPENING = re.compile(rb"\A---\r+\n")
-Flaw = Literal["", "header", "torn", "length"]
+Damage = Literal["", "header", "torn", "length"]
 _Unit = tuple[bytes, bytes]  # a record start, and what follows it
 
 
@@ -111,15 +111,15 @@ def _split(mark: bytes, data: bytes) -> list[_Unit]:
 
 
 class Record(NamedTuple):
-    """What a piece says: its messages, each with its bytes, and what is wrong with it.
+    """What a span holds: its messages, each with its bytes, and what is damaged in it.
 
-    ``why`` tells the flaw to a person. ``other`` is text that belongs to no message.
+    ``why`` explains the damage to a person. ``stray`` is text that belongs to no message.
     """
 
-    found: list[Stored]
-    flaw: Flaw = ""
+    messages: list[Stored]
+    damage: Damage = ""
     why: str = ""
-    other: bytes = b""
+    stray: bytes = b""
 
 
 def plain_message(piece: Span) -> Message | None:
@@ -144,7 +144,7 @@ def examine(piece: Span) -> Record:
         return Record(found, "length", f"content_length is {str(length)!r:.40}, which is no number")
     own = without_unwritten(region, int(length), then)
     other = region[len(own) :].strip(b"\r\n")
-    return Record(found, *_flaw_of_body(own.rstrip(b"\r\n"), int(length), found[0][0]), other)
+    return Record(found, *_damage_of_body(own.rstrip(b"\r\n"), int(length), found[0][0]), other)
 
 
 def split_header(text: bytes) -> tuple[bytes, bytes]:
@@ -153,16 +153,16 @@ def split_header(text: bytes) -> tuple[bytes, bytes]:
     return (text[: end.start()], text[end.end() :]) if end else (text, b"")
 
 
-def _flaw_of_body(body: bytes, length: int, message: Message) -> tuple[Flaw, str]:
-    flaw, why = _unwritten(body)
-    if flaw or message.intact:
-        return flaw, why
+def _damage_of_body(body: bytes, length: int, message: Message) -> tuple[Damage, str]:
+    damage, why = _unwritten(body)
+    if damage or message.intact:
+        return damage, why
     if len(body) < length:
         return "torn", f"{length - len(body):,} of the {length:,} bytes of its body are missing"
     return "length", f"its body has {len(body):,} bytes, and content_length says {length:,}"
 
 
-def _unwritten(body: bytes) -> tuple[Flaw, str]:
+def _unwritten(body: bytes) -> tuple[Damage, str]:
     return ("torn", "it holds blocks that a crash left unwritten") if b"\0" in body else ("", "")
 
 
@@ -172,7 +172,7 @@ def _above(piece: Span) -> Record:
     unwritten = text.find(b"\0")  # nothing is read from that line on
     readable = text if unwritten < 0 else text[: text.rfind(b"\n", 0, unwritten) + 1]
     lines, other, _ = one_line_messages(readable, lambda line, _: f"{piece.line + line - 1}", closed=True)
-    return Record(lines, other=(other + text[len(readable) :]).strip(b"\r\n\t "))
+    return Record(lines, stray=(other + text[len(readable) :]).strip(b"\r\n\t "))
 
 
 def _why_unread(piece: Span) -> str:

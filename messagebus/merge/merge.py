@@ -89,7 +89,7 @@ def _refitted(piece: Span, text: bytes) -> bytes:
     """What a person changed gets the length that fits before it is compared: so the merge leaves no
     record marked as changed, and who did the same before has the same bytes."""
     record = examine(piece)
-    fitting = refitted(record, crlf=piece.is_crlf) if record.flaw == "length" else None
+    fitting = refitted(record, crlf=piece.is_crlf) if record.damage == "length" else None
     return fitting.removeprefix(_START).rstrip(b"\r\n") if fitting else text
 
 

@@ -233,18 +233,18 @@ class _File:
 
     def _examined(self, piece: Span) -> Iterator[Finding]:
         record = examine(piece)
-        if record.found and MENDED in record.found[0][0].meta:
+        if record.messages and MENDED in record.messages[0][0].meta:
             self._note("mended", piece)
-        if record.flaw and not is_known(record):
-            yield self._at(piece, record.flaw, why=record.why)
-        if record.other:
+        if record.damage and not is_known(record):
+            yield self._at(piece, record.damage, why=record.why)
+        if record.stray:
             yield self._at(piece, "unowned", where="below this record" if piece.mark else "here")
         if piece.msg_id:
             yield from self._id(piece)
-        if piece.mark and record.found:
-            self._record(piece, *(message for message, _ in record.found))
-        elif record.found:
-            self._note("one-line", piece, len(record.found))
+        if piece.mark and record.messages:
+            self._record(piece, *(message for message, _ in record.messages))
+        elif record.messages:
+            self._note("one-line", piece, len(record.messages))
 
     def _record(self, piece: Span, message: Message, *below: Message) -> None:
         if message.intact is None:

@@ -105,21 +105,21 @@ class Rewrite:
     def _above(self, piece: Span) -> Iterator[_Entry]:
         """The one-line messages above the first record; their ids are the numbers of their lines."""
         record = examine(piece)
-        if record.found:
-            lines = {raw.replace(b"\r\n", b"\n") for _, raw in record.found}
+        if record.messages:
+            lines = {raw.replace(b"\r\n", b"\n") for _, raw in record.messages}
             text = [line if line + b"\n" in lines else b"" for line in piece.as_lf().split(b"\n")]
             yield _Kept(_HEAD, b"\n" * (piece.line - 1) + b"\n".join(text).rstrip(b"\n") + b"\n")
-        if record.other:
-            yield self._loose(piece, "RECOVERED", record.other, "made a message of the text there")
+        if record.stray:
+            yield self._loose(piece, "RECOVERED", record.stray, "made a message of the text there")
 
     def _examined(self, piece: Span, record: Record) -> Iterator[_Entry]:
-        if record.flaw == "header":
+        if record.damage == "header":
             yield from self._unreadable(piece)
             return
-        own = b"".join(stored_in_lf(record, crlf=piece.is_crlf)) if record.other else piece.as_lf()
+        own = b"".join(stored_in_lf(record, crlf=piece.is_crlf)) if record.stray else piece.as_lf()
         raw: bytes | None = own
-        if record.flaw and not is_known(record):
-            raw = _torn(piece) if record.flaw == "torn" else refitted(record, crlf=piece.is_crlf)
+        if record.damage and not is_known(record):
+            raw = _torn(piece) if record.damage == "torn" else refitted(record, crlf=piece.is_crlf)
             if raw:
                 self.done.append(f"line {piece.line}: marked {piece.msg_id}: {record.why}")
         elif piece.msg_id in self._joined:
@@ -129,8 +129,8 @@ class Rewrite:
             yield from self._unreadable(piece)
             return
         yield from self._kept(piece, raw)
-        if record.flaw != "torn":
-            yield from self._other(piece, record.other)
+        if record.damage != "torn":
+            yield from self._other(piece, record.stray)
         elif self._live and piece.is_last:
             yield _Loose(self._location, "MENDED", {}, _TORN_END)  # readers are given it once something follows
 
@@ -224,7 +224,7 @@ def new_record(msg_id: str, kind: str, meta: Mapping[str, str], text: bytes, sco
 
 def is_known(record: Record) -> bool:
     """Is it torn, and marked so already? Its length tells readers, too, and must not fit."""
-    return record.flaw == "torn" and record.found[0][0].meta.get(MENDED) == "torn"
+    return record.damage == "torn" and record.messages[0][0].meta.get(MENDED) == "torn"
 
 
 def _torn(piece: Span) -> bytes | None:

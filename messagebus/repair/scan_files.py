@@ -38,7 +38,7 @@ def settled(segment: Segment, piece: Span) -> Span:
     """The last record of the live file, if it has a flaw, as it is while nobody writes: it may have been
     half written when it was read."""
     record = examine(piece)
-    if not (record.flaw or record.other) or not _locked(segment):
+    if not (record.damage or record.stray) or not _locked(segment):
         return piece
     try:
         end = os.fstat(segment.fd).st_size
