@@ -86,7 +86,7 @@ def _method(cls: str, name: str, member: object) -> str:
 
 
 def _code(name: str, value: object) -> str:
-    return f"<!-- not executed: a signature -->\n```python\n{name}{_signature(value)}\n```"
+    return f"<!-- not executed: the signature of a public name -->\n```python\n{name}{_signature(value)}\n```"
 
 
 def _signature(value: object) -> str:

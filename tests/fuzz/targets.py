@@ -23,7 +23,7 @@ from messagebus.backends.file import idempotency, preamble, read, search, tail
 from messagebus.codec import Decoder, decode, header
 from messagebus.codec.fields import from_fields
 from messagebus.codec.header import HeaderError
-from run_agent.cli.commands import bus_post
+from run_agent.cli.json_lines import draft_from
 
 SIZES: dict[tuple[Any, str], int] = {
     (decode, "_LONG_PREAMBLE"): 24,
@@ -165,7 +165,7 @@ def json_lines(data: bytes) -> None:
     """A line of ``--jsonl`` is refused in a sentence, or is the message that it becomes."""
     bus = MessageBus(MemoryBackend())
     try:
-        draft, key = bus_post._draft_from(data, {"type": "INFO", "project_id": "p"})
+        draft, key = draft_from(data, {"type": "INFO", "project_id": "p"}, copy=False)
         stored = bus.append_message(draft, idempotency_key=key)
     except InvalidMessageError:
         return
