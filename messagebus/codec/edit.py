@@ -9,7 +9,7 @@ from itertools import takewhile
 from messagebus.codec import header
 from messagebus.codec.fields import MENDED
 from messagebus.codec.framing import MAX_HEADER, OTHER_FIELDS, escape, header_end, unescape
-from messagebus.codec.scan import Record, as_lf, split_header
+from messagebus.codec.scan import Examined, as_lf, split_header
 
 _START = b"---\n"
 _LENGTH = b"content_length"
@@ -60,10 +60,10 @@ def _with_meta(lines: list[bytes], meta: Mapping[str, str]) -> list[bytes]:
     return [*lines[:at], *new, *(line for line in old if not line.startswith(named)), *lines[at + len(old) :]]
 
 
-def refitted(record: Record, *, crlf: bool) -> bytes | None:
+def with_fitting_length(record: Examined, *, crlf: bool) -> bytes | None:
     """A record whose body a person changed, with its mark and the length that fits; and the one-line
     messages below it. None where its header cannot be changed."""
-    own, *below = stored_in_lf(record, crlf=crlf)
+    own, *below = stored_with_lf(record, crlf=crlf)
     head, region = split_header(own[len(_START) :])
     lengths = _LENGTH_LINE.findall(head)
     written = int(lengths[-1]) if lengths else len(region)
@@ -72,7 +72,7 @@ def refitted(record: Record, *, crlf: bool) -> bytes | None:
     return changed and changed + b"".join(below)
 
 
-def stored_in_lf(record: Record, *, crlf: bool) -> list[bytes]:
+def stored_with_lf(record: Examined, *, crlf: bool) -> list[bytes]:
     """The bytes of its messages, with LF."""
     texts = (as_lf(raw, crlf=crlf) for _, raw in record.messages)
     return [text if text.endswith(b"\n") else text + b"\n" for text in texts]

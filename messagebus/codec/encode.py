@@ -6,9 +6,11 @@ from datetime import datetime
 from functools import lru_cache
 
 from messagebus.codec import header
-from messagebus.codec.framing import MAX_HEADER, OTHER_FIELDS, escape
+from messagebus.codec.framing import MAX_HEADER, OPENING, OTHER_FIELDS, escape
 from messagebus.errors import InvalidMessageError
 from messagebus.message import SCALAR_FIELDS, Draft, Message, as_parents, format_time
+
+_OPENING = OPENING.decode()
 
 
 def encode(msg_id: str, ts: datetime, rest: bytes) -> bytes:
@@ -18,7 +20,7 @@ def encode(msg_id: str, ts: datetime, rest: bytes) -> bytes:
 
 def encode_stamped(msg_id: str, stamp: str, rest: bytes) -> bytes:
     """The same where the time is formatted already, as for a batch, which has but one."""
-    return f"---\nmsg_id: {msg_id}\nts: {stamp}\n".encode() + rest
+    return f"{_OPENING} {msg_id}\nts: {stamp}\n".encode() + rest
 
 
 def encode_rest(draft: Draft | Message) -> bytes:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from messagebus import msgid
+from messagebus.codec import header
+from messagebus.codec.framing import ID_FIELD
 from messagebus.codec.header import Fields, HeaderError
 from messagebus.message import SCALAR_FIELDS, Link, Message, Parent, parse_time
 
@@ -15,6 +17,11 @@ CONFLICT_OF = "conflict_of"  # the id that another record has, too
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NULLS = ("null", "~")  # what YAML calls null is text to us
+
+
+def parse_header(head: bytes) -> Fields:
+    """The fields of a header, given from after its ``msg_id:`` on. Raises HeaderError."""
+    return header.parse((ID_FIELD + head).decode("utf-8", "replace"))
 
 
 def from_fields(fields: Fields) -> Message:

@@ -1,6 +1,23 @@
-"""Where a record starts, where its header ends, and what a body may not look like.
+"""Where a record starts, where its header ends, and what no line of a body may look like.
 
-SPEC.md, "The file" and "Body". Lines end at LF; structure ignores CRs before it.
+The grammar of a record start is spelled here alone; every other module takes it from here. The parts of a
+record, by the names they have throughout this package::
+
+    The build is green.⏎          text of the record above, to its last line end exclusive
+                        ⏎         ┐ separator: that line end and a blank line     ┐
+    ⏎                             ┘                                               │ start
+    ---⏎                          ┐ opening                                       │
+    msg_id:                       ┘                                               ┘
+            MSG-01KAJ3M2Q8Z0V...⏎ ┐                                               ┐
+    ts: 2026-11-21T03:14:15Z⏎     │ header                                        │
+    content_length: 5⏎            ┘                                               │ text
+    ---⏎                            closing line                                  │
+    hello⏎                        ┐ region: the body, and what                    │
+    added below by hand           ┘ stands below it                               ┘
+    ⏎                               separator of the next start
+
+A start takes the line end above it, so the text of a record has no final line end unless it is the last one in
+its file. SPEC.md, "The file" and "Body". Lines end at LF; structure ignores CRs before it.
 """
 
 from __future__ import annotations
@@ -8,46 +25,51 @@ from __future__ import annotations
 import re
 
 MAX_HEADER = 64 * 1024  # bytes
-OTHER_FIELDS = 256  # bytes of it for msg_id, ts, content_length and an issue_id of the log's
+OTHER_FIELDS = 256  # bytes of it reserved for msg_id, ts, content_length and an issue_id that the log adds
 BOM = b"\xef\xbb\xbf"
 
-PLAIN_START = b"\n\n---\nmsg_id:"
-START = re.compile(rb"\n\r*\n---(\r*)\nmsg_id:")
-_FIRST_START = re.compile(rb"\n(---\r*)\nmsg_id:")
-_HEADER_END = re.compile(rb"\n---\r*(?:\n|\Z|(?=\0))")  # NUL: a crash left what follows unwritten
-# What a crash, or a look between two pages of a write, leaves of the next record's start.
-_UNFINISHED_START = re.compile(rb"\n\r*\n(?:--?|---\r*(?:\n(?:m(?:s(?:g(?:_(?:i(?:d)?)?)?)?)?)?)?)\Z")
+ID_FIELD = b"msg_id:"
+OPENING = b"---\n" + ID_FIELD
+PLAIN_START = b"\n\n" + OPENING  # as this library writes it; START also matches what an editor converted
+SEPARATOR_PATTERN = rb"\n\r*\n"
+OPENING_PATTERN = rb"---\r*\n" + ID_FIELD
+START_PATTERN = SEPARATOR_PATTERN + OPENING_PATTERN
+START = re.compile(START_PATTERN)
+_FIRST_OPENING = re.compile(rb"\n" + OPENING_PATTERN)
+# What a crash, or a read between two pages of a write, leaves of the next record's start.
+_PARTIAL_START = re.compile(SEPARATOR_PATTERN + rb"(?:--?|---\r*(?:\n(?:m(?:s(?:g(?:_(?:i(?:d)?)?)?)?)?)?)?)\Z")
+_CLOSING_LINE = re.compile(rb"\n---\r*(?:\n|\Z|(?=\0))")  # NUL: a crash left what follows unwritten
 
 _ESCAPABLE = re.compile(rb"^(\\*---\r*)$", re.MULTILINE)
 _ESCAPED = re.compile(rb"^\\(\\*---\r*)$", re.MULTILINE)
 
 
-def header_end(record: bytes) -> re.Match[bytes] | None:
-    """The line that closes the header, in a record from behind its ``msg_id:`` on."""
-    match = _HEADER_END.search(record, 0, MAX_HEADER)
-    if match and match.end() == MAX_HEADER < len(record) and not match[0].endswith(b"\n"):
+def header_end(text: bytes) -> re.Match[bytes] | None:
+    """The closing line of the header, in the text of a record; None where there is none within ``MAX_HEADER``."""
+    match = _CLOSING_LINE.search(text, 0, MAX_HEADER)
+    if match and match.end() == MAX_HEADER < len(text) and not match[0].endswith(b"\n"):
         return None  # the limit cut the line short
     return match
 
 
-def id_of(record: bytes) -> str:
-    """The id of such a record: all of its first line; empty where a crash left a block of it unwritten."""
-    line = id_line(record)
+def id_of(text: bytes) -> str:
+    """The id in the text of a record: all of its first line; empty where a crash left part of it unwritten."""
+    line = id_line(text)
     return "" if b"\0" in line else line.decode("utf-8", "replace")
 
 
-def id_line(record: bytes) -> bytes:
+def id_line(text: bytes) -> bytes:
     """The bytes of that id."""
-    return record.partition(b"\n")[0].strip(b" \t\r")
+    return text.partition(b"\n")[0].strip(b" \t\r")
 
 
-def kept_before_start(region: bytes, length: int) -> int | None:
-    """How much of what stands behind a header is kept, where it ends, behind a body of ``length`` bytes,
-    in the first bytes of a record that never was; None where it does not."""
-    if match := _UNFINISHED_START.search(region, length):
+def find_partial_start(region: bytes, length: int) -> int | None:
+    """The offset in ``region`` at which a partial record start follows a body of ``length`` bytes and ends the
+    region; None where the region does not end so. The line end of the body is in front of it."""
+    if match := _PARTIAL_START.search(region, length):
         return match.start() + 1
-    # An editor may have taken the line end of an empty body: that of the header is in front then.
-    return 0 if not length and _UNFINISHED_START.match(b"\n" + region) else None
+    # An editor may have taken the line end of an empty body: then the one that ends the closing line is in front.
+    return 0 if not length and _PARTIAL_START.match(b"\n" + region) else None
 
 
 def escape(body: bytes) -> bytes:
@@ -61,37 +83,37 @@ def unescape(stored: bytes) -> bytes:
 
 
 def split(data: bytes) -> tuple[list[bytes], list[bytes]]:
-    """The pieces between record starts (the first is no record), and the starts."""
+    """The texts between the record starts in ``data`` (the first belongs to no record), and the starts."""
     if b"---\r" in data or b"\r\n---" in data:
         spans = [match.span() for match in START.finditer(data)]
-        edges = [0, *(end for _, end in spans)]
+        begins = [0, *(end for _, end in spans)]
         ends = [*(start for start, _ in spans), len(data)]
-        return [data[a:b] for a, b in zip(edges, ends, strict=True)], [data[a:b] for a, b in spans]
-    pieces = data.split(PLAIN_START)
-    return pieces, [PLAIN_START] * (len(pieces) - 1)
+        return [data[a:b] for a, b in zip(begins, ends, strict=True)], [data[a:b] for a, b in spans]
+    texts = data.split(PLAIN_START)
+    return texts, [PLAIN_START] * (len(texts) - 1)
 
 
-def first_start(text: bytes, *, unwritten: bool = False) -> int:
-    """Where the ``---`` of a file's first record is, in the top of that file with a line end put in front;
-    -1 where there is none yet.
+def find_first_opening(top: bytes, *, unwritten: bool = False) -> int:
+    """The offset of the first record's ``---`` in the top of a file, given with a line end in front; -1 where no
+    record has started yet.
 
-    No blank line is needed above it: there is no body that could forge it. Below a block that a crash left
-    unwritten, of which this text or (``unwritten``) what came before it holds one, there may be.
+    The first record needs no blank line: no body above could forge it. It does need one after a block that a crash
+    left unwritten, in ``top`` or, where ``unwritten`` says so, in what came before it.
     """
-    match = _FIRST_START.search(text)
+    match = _FIRST_OPENING.search(top)
     if match is None:
         return -1
-    if unwritten or text.find(b"\0", 0, match.start()) >= 0:
-        match = START.search(text)
-        return text.index(b"---", match.start()) if match else -1
-    return match.start(1)
+    if unwritten or top.find(b"\0", 0, match.start()) >= 0:
+        match = START.search(top)
+        return top.index(b"---", match.start()) if match else -1
+    return match.start() + 1
 
 
-def lead(mark: bytes) -> int:
-    """How many bytes of a record start stand in front of its ``---``."""
-    return len(mark) - len(mark.lstrip(b"\r\n"))
+def separator_length(start: bytes) -> int:
+    """How many bytes of a record start are in front of its ``---``."""
+    return len(start) - len(start.lstrip(b"\r\n"))
 
 
-def is_crlf(mark: bytes) -> bool:
-    """An editor converted this record: its opening ``---`` ends in CRLF."""
-    return mark.endswith(b"---\r\nmsg_id:")
+def is_crlf(start: bytes) -> bool:
+    """Whether an editor converted this record: its opening ``---`` ends in CRLF."""
+    return start.endswith(b"---\r\n" + ID_FIELD)

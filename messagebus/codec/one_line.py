@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from messagebus.message import Message, parse_time
 
-Stored = tuple[Message, bytes]  # with its bytes as they stand in the file
+StoredMessage = tuple[Message, bytes]  # with its bytes as they stand in the file
 
 _PREAMBLE = "LEGACY-LINE-"
 _BELOW = re.compile(r"(.+)\+\d+")
@@ -25,7 +25,7 @@ _ONE_LINE = re.compile(
 
 def one_line_messages(
     text: bytes, name: Callable[[int, int], str], *, closed: bool
-) -> tuple[list[Stored], bytes, bool]:
+) -> tuple[list[StoredMessage], bytes, bool]:
     """The one-line messages in ``text``, the text around them, and whether the last line has
     no end yet (then it is left out, unless ``closed``).
 
@@ -35,7 +35,7 @@ def one_line_messages(
     unfinished = not closed and b"\n" in text and not text.endswith(b"\n")
     if unfinished:
         text = text[: text.rindex(b"\n")]
-    found: list[Stored] = []
+    found: list[StoredMessage] = []
     others = []
     number = at = 0
     for match in _CANDIDATE.finditer(text):  # not split: of short lines, a list takes fifty times their bytes

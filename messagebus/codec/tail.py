@@ -7,19 +7,21 @@ from typing import NamedTuple
 
 from messagebus.codec.framing import (
     BOM,
+    ID_FIELD,
     MAX_HEADER,
     PLAIN_START,
-    first_start,
+    START_PATTERN,
+    find_first_opening,
+    find_partial_start,
     header_end,
     id_of,
     is_crlf,
-    kept_before_start,
 )
 from messagebus.msgid import OWN_ID
 
-_ID_KEY = b"\nmsg_id:"
-_START_AT_END = re.compile(rb"\n\r*\n---\r*\nmsg_id:\Z")
-_RECORD_OF_OURS = re.compile(rb"\n\r?\n---\r?\nmsg_id: (%b)\r?\n" % OWN_ID.encode())
+_ID_LINE = b"\n" + ID_FIELD
+_START_AT_END = re.compile(START_PATTERN + rb"\Z")
+_OWN_RECORD = re.compile(START_PATTERN + rb" (%b)\r?\n" % OWN_ID.encode())
 _LONGEST_START = 64  # bytes: nobody writes more CRs than that
 _BLANK_LINE_ABOVE = re.compile(rb"\n\r*\n\Z")
 _HEADER_LINE = re.compile(rb"[A-Za-z_]+:(?: .*)?| +\S.*|- .*")
@@ -48,7 +50,7 @@ def find_append_point(data: bytes, *, whole_file: bool, first: int = -1) -> Appe
     bom = len(BOM) if whole_file and data.startswith(BOM) else 0
     text = b"\n\n" + data[bom:] if whole_file else data
     shift = len(data) - len(text)
-    first = first_start(text) if whole_file and first < 0 else first - shift
+    first = find_first_opening(text) if whole_file and first < 0 else first - shift
     below_text = first > 0 and not _BLANK_LINE_ABOVE.search(text, max(first - _LONGEST_START, 0), first)
     if below_text:
         shift += first - 2
@@ -62,8 +64,8 @@ def find_append_point(data: bytes, *, whole_file: bool, first: int = -1) -> Appe
 def last_own_id(data: bytes, *, whole_file: bool) -> str | None:
     """The last id of ours among the records that start in ``data``: where the last record is foreign,
     its id may be of any time, and ours must increase behind it as they did in front."""
-    first = first_start(b"\n" + data) if whole_file else 0
-    ids = _RECORD_OF_OURS.findall(b"\n\n" + data[max(first - 1, 0) :])
+    first = find_first_opening(b"\n" + data) if whole_file else 0
+    ids = _OWN_RECORD.findall(b"\n\n" + data[max(first - 1, 0) :])
     return ids[-1].decode() if ids else None
 
 
@@ -101,17 +103,17 @@ def _last_start(text: bytes, end: int) -> tuple[int, int] | None:
     at = text.rfind(PLAIN_START, 0, end)
     if b"\r" not in text:
         return None if at < 0 else (at, at + len(PLAIN_START))
-    while (at := text.rfind(_ID_KEY, 0, end)) >= 0:
-        match = _START_AT_END.search(text, max(at - _LONGEST_START, 0), at + len(_ID_KEY))
+    while (at := text.rfind(_ID_LINE, 0, end)) >= 0:
+        match = _START_AT_END.search(text, max(at - _LONGEST_START, 0), at + len(_ID_LINE))
         if match:
             return match.span()
-        end = at + len(_ID_KEY) - 1
+        end = at + len(_ID_LINE) - 1
     return None
 
 
 def _is_header_so_far(record: bytes) -> bool:
     """Is this the beginning of a header, and not text that a person wrote?"""
-    lines = (b"msg_id:" + record).split(b"\n")[:-1]
+    lines = (ID_FIELD + record).split(b"\n")[:-1]
     return len(record) < MAX_HEADER and all(_HEADER_LINE.fullmatch(line.rstrip(b"\r")) for line in lines)
 
 
@@ -119,7 +121,7 @@ def _kept_of_body(head: bytes, region: bytes, *, crlf: bool) -> int:
     """How much of what follows the last header stays."""
     lengths = re.findall(rb"^content_length: (\d{1,12})\r?$", head, re.MULTILINE)
     length = int(lengths[-1]) if lengths else 0
-    kept = kept_before_start(region, length) if lengths else None
+    kept = find_partial_start(region, length) if lengths else None
     if kept is None:
         return len(region)
     body = region[:kept].replace(b"\r\n", b"\n") if crlf else region[:kept]  # lengths count what was converted as LF

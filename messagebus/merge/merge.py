@@ -17,17 +17,16 @@ from typing import NamedTuple
 from messagebus import msgid
 from messagebus.codec import header
 from messagebus.codec.decode import RecordEnd, read_record
-from messagebus.codec.edit import refitted
+from messagebus.codec.edit import with_fitting_length
 from messagebus.codec.fields import CONFLICT_OF
-from messagebus.codec.framing import PLAIN_START, START, id_line
-from messagebus.codec.one_line import Stored
+from messagebus.codec.framing import OPENING, PLAIN_START, START, id_line
+from messagebus.codec.one_line import StoredMessage
 from messagebus.codec.scan import Span, examine, scan
 from messagebus.codec.tail import find_append_point
 from messagebus.merge.order import union
 from messagebus.merge.paragraphs import Paragraph, joined, lines_of, paragraphs_of, united
 from messagebus.message import Message
 
-_START = b"---\nmsg_id:"
 _META = re.compile(rb"^meta:[ \t\r]*\n(?:[ \t]+[^\n]*\n)+", re.MULTILINE)
 _HEADER_CLOSES = re.compile(rb"(?<=\n)(?=---\r*(?:[\n\0]|\Z))")
 _LAST_OF_HEADER = re.compile(rb"^(?:content_length:[^\n]*\n)?\Z", re.MULTILINE)
@@ -54,7 +53,7 @@ def merge_logs(base: bytes, ours: bytes, theirs: bytes) -> bytes:
     texts, copies = _merged(was, one, two)
     keys = union(_with_copies(one, copies), _with_copies(two, copies), msgid.order)
     above = joined(_merged_above(*map(paragraphs_of, (above_base, above_ours, above_theirs))))
-    records = (_START + _closed(text) for key in keys for text in texts[key])
+    records = (OPENING + _closed(text) for key in keys for text in texts[key])
     return b"\n".join((above, *records) if above else records)
 
 
@@ -71,7 +70,7 @@ def _taken_apart(data: bytes) -> tuple[bytes, _Texts]:
     above, records = b"", _Texts()
     for piece in scan((data,)):
         text = (piece.text.replace(b"\r\n", b"\n") if piece.is_crlf else piece.text).rstrip(b"\r\n")
-        if piece.mark:
+        if piece.start:
             text = text if _fits(text) else _refitted(piece, text)
             records.setdefault(_key(text), []).append(text)
         else:
@@ -89,8 +88,8 @@ def _refitted(piece: Span, text: bytes) -> bytes:
     """What a person changed gets the length that fits before it is compared: so the merge leaves no
     record marked as changed, and who did the same before has the same bytes."""
     record = examine(piece)
-    fitting = refitted(record, crlf=piece.is_crlf) if record.damage == "length" else None
-    return fitting.removeprefix(_START).rstrip(b"\r\n") if fitting else text
+    fitting = with_fitting_length(record, crlf=piece.is_crlf) if record.damage == "length" else None
+    return fitting.removeprefix(OPENING).rstrip(b"\r\n") if fitting else text
 
 
 def _key(text: bytes) -> str:
@@ -149,10 +148,10 @@ def _rank(core: bytes) -> tuple[bool, bool, bytes]:
 
 
 def _read(texts: Iterable[bytes]) -> _Versions:
-    cores, lines = set(), list[Stored]()
+    cores, lines = set(), list[StoredMessage]()
     for text in texts:
         found = _found(text)
-        own = found[0][1].removeprefix(_START).rstrip(b"\r\n") if found else text
+        own = found[0][1].removeprefix(OPENING).rstrip(b"\r\n") if found else text
         if b"\0" in text or START.search(own):
             own, found = text, []  # what stands between would be lost, or become a record
         cores.add(own)
@@ -160,7 +159,7 @@ def _read(texts: Iterable[bytes]) -> _Versions:
     return _Versions(cores, lines_of(lines))
 
 
-def _found(text: bytes) -> list[Stored]:
+def _found(text: bytes) -> list[StoredMessage]:
     return read_record(PLAIN_START, text, RecordEnd.NEXT_RECORD)[0]
 
 

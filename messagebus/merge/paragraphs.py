@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from messagebus.codec.framing import BOM
-from messagebus.codec.one_line import Stored, one_line_messages
+from messagebus.codec.framing import BOM, OPENING_PATTERN
+from messagebus.codec.one_line import StoredMessage, one_line_messages
 from messagebus.merge.order import union
 
-_LOOKS_LIKE_A_RECORD = re.compile(rb"^(?=---\r*\nmsg_id:)", re.MULTILINE)
+_LOOKS_LIKE_A_RECORD = re.compile(rb"^(?=%b)" % OPENING_PATTERN, re.MULTILINE)
 _BLANK_LINES = re.compile(rb"\n[\r\n]*\n")
 _NOTHING = re.compile(rb"\A(?:%b|[\r\n])+" % BOM)
 _NEVER = datetime.max.replace(tzinfo=UTC)  # behind all that is a message, so that it makes none of them unread
@@ -34,7 +34,7 @@ def paragraphs_of(text: bytes) -> list[Paragraph]:
     return _counted([*parts, *_split(text[unwritten:], _NEVER)])
 
 
-def lines_of(found: Iterable[Stored]) -> list[Paragraph]:
+def lines_of(found: Iterable[StoredMessage]) -> list[Paragraph]:
     """One-line messages as paragraphs."""
     return _counted((message.ts, line.rstrip(b"\r\n")) for message, line in found)
 

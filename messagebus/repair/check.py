@@ -216,7 +216,7 @@ class _File:
 
     def run(self, pieces: Iterator[Span]) -> Iterator[Finding]:
         for piece in pieces:
-            if self._check.joined and piece.mark:
+            if self._check.joined and piece.start:
                 self._check.joined[-1].below = self._check.joined[-1].below or piece.msg_id
             message = plain_message(piece)
             if message is None:
@@ -238,10 +238,10 @@ class _File:
         if record.damage and not is_known(record):
             yield self._at(piece, record.damage, why=record.why)
         if record.stray:
-            yield self._at(piece, "unowned", where="below this record" if piece.mark else "here")
+            yield self._at(piece, "unowned", where="below this record" if piece.start else "here")
         if piece.msg_id:
             yield from self._id(piece)
-        if piece.mark and record.messages:
+        if piece.start and record.messages:
             self._record(piece, *(message for message, _ in record.messages))
         elif record.messages:
             self._note("one-line", piece, len(record.messages))

@@ -10,19 +10,19 @@ import re
 from collections.abc import Container, Iterator
 
 from messagebus.codec.decode import RecordEnd, read_record
-from messagebus.codec.framing import MAX_HEADER, header_end
+from messagebus.codec.framing import MAX_HEADER, OPENING_PATTERN, header_end
 from messagebus.codec.scan import Span
 
-_START = re.compile(rb"\n---\r*\nmsg_id:")
+_OPENING_LINES = re.compile(rb"\n" + OPENING_PATTERN)
 
 
 def joined_in(piece: Span) -> Iterator[Span]:
     """Every readable record that begins in the text of this one, up to the end of that text."""
     text = piece.text
-    first = piece.offset + len(piece.mark.lstrip(b"\r\n"))
+    first = piece.offset + len(piece.start.lstrip(b"\r\n"))
     own = header_end(text)
     at = own.end() - 1 if own else len(text)
-    while match := _START.search(text, at):
+    while match := _OPENING_LINES.search(text, at):
         below = text[match.end() : match.end() + MAX_HEADER + 1]
         end = header_end(below)
         at = match.end() - 1
@@ -37,7 +37,7 @@ def split_joined(piece: Span, ids: Container[str]) -> Iterator[Span]:
     """The piece without the records of these ids that its text holds, and then those."""
     for inner in joined_in(piece) if ids else ():
         if inner.msg_id in ids:
-            text = piece.text[: len(piece.text) - len(inner.mark) - len(inner.text)]
+            text = piece.text[: len(piece.text) - len(inner.start) - len(inner.text)]
             yield piece._replace(text=text, is_last=False)
             piece = inner
     yield piece

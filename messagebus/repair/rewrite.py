@@ -14,16 +14,14 @@ from datetime import datetime
 from itertools import chain
 from typing import NamedTuple
 
-from messagebus.codec import header
-from messagebus.codec.edit import edited, refitted, stored_in_lf
+from messagebus.codec import encode, header
+from messagebus.codec.edit import edited, stored_with_lf, with_fitting_length
 from messagebus.codec.fields import CONFLICT_OF, MENDED
-from messagebus.codec.framing import escape, kept_before_start, unescape
-from messagebus.codec.scan import Record, Span, examine, plain_message, split_header
-from messagebus.message import format_time
+from messagebus.codec.framing import OPENING, escape, find_partial_start, unescape
+from messagebus.codec.scan import Examined, Span, examine, plain_message, split_header
 from messagebus.msgid import Order, next_msg_id, order, sibling
 from messagebus.repair.joined import split_joined
 
-_START = b"---\nmsg_id:"
 _LENGTH = re.compile(rb"^content_length: (\d{1,12})\r*$", re.MULTILINE)
 _HEAD: Order = (-1, "")  # of the text above the first record
 _LONGEST_ID = 512  # characters that the header of another record takes from one that cannot be read
@@ -95,7 +93,7 @@ class Rewrite:
 
     def _entries(self, pieces: Iterable[Span]) -> Iterator[_Entry]:
         for piece in chain.from_iterable(split_joined(piece, self._joined) for piece in pieces):
-            if not piece.mark:
+            if not piece.start:
                 yield from self._above(piece)
             elif plain_message(piece):
                 yield from self._kept(piece, piece.raw)
@@ -112,14 +110,14 @@ class Rewrite:
         if record.stray:
             yield self._loose(piece, "RECOVERED", record.stray, "made a message of the text there")
 
-    def _examined(self, piece: Span, record: Record) -> Iterator[_Entry]:
+    def _examined(self, piece: Span, record: Examined) -> Iterator[_Entry]:
         if record.damage == "header":
             yield from self._unreadable(piece)
             return
-        own = b"".join(stored_in_lf(record, crlf=piece.is_crlf)) if record.stray else piece.as_lf()
+        own = b"".join(stored_with_lf(record, crlf=piece.is_crlf)) if record.stray else piece.as_lf()
         raw: bytes | None = own
         if record.damage and not is_known(record):
-            raw = _torn(piece) if record.damage == "torn" else refitted(record, crlf=piece.is_crlf)
+            raw = _torn(piece) if record.damage == "torn" else with_fitting_length(record, crlf=piece.is_crlf)
             if raw:
                 self.done.append(f"line {piece.line}: marked {piece.msg_id}: {record.why}")
         elif piece.msg_id in self._joined:
@@ -139,7 +137,7 @@ class Rewrite:
         if not other:
             return
         text = _written(other).strip(b"\r\n")
-        if not text or kept_before_start(b"\n\n" + text, 0) == 1:  # no more than the first bytes of a start
+        if not text or find_partial_start(b"\n\n" + text, 0) == 1:  # no more than the first bytes of a start
             self.done.append(f"line {piece.line}: cut off what a crash left below {piece.msg_id}")
         else:
             yield self._loose(piece, "RECOVERED", text, f"made a message of the text below {piece.msg_id}")
@@ -218,11 +216,10 @@ def new_record(msg_id: str, kind: str, meta: Mapping[str, str], text: bytes, sco
     body = escape(text.rstrip(b"\r\n"))
     named = {"type": kind, "project_id": scope.project_id, "task_id": scope.task_id}
     fields = "".join(header.entry(name, value) for name, value in named.items() if value) + header.mapping("meta", meta)
-    head = f"---\nmsg_id: {msg_id}\nts: {format_time(scope.ts)}\n{fields}content_length: {len(body)}\n---\n"
-    return head.encode() + body + b"\n"
+    return encode(msg_id, scope.ts, b"%bcontent_length: %d\n---\n%b\n" % (fields.encode(), len(body), body))
 
 
-def is_known(record: Record) -> bool:
+def is_known(record: Examined) -> bool:
     """Is it torn, and marked so already? Its length tells readers, too, and must not fit."""
     return record.damage == "torn" and record.messages[0][0].meta.get(MENDED) == "torn"
 
@@ -231,7 +228,7 @@ def _torn(piece: Span) -> bytes | None:
     """A torn record with its mark, and without blocks that a crash left unwritten. Its length does
     not fit: readers take that for the mark."""
     raw = piece.as_lf()
-    head, region = split_header(raw[len(_START) :])
+    head, region = split_header(raw[len(OPENING) :])
     unwritten = region.find(b"\0")
     if unwritten < 0:
         return edited(raw, {MENDED: "torn"})

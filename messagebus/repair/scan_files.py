@@ -25,7 +25,7 @@ def ids_of(log: LogSnapshot) -> Iterator[str]:
     for position in range(len(log)):
         with suppress(InvalidBusPathError), log.segment(position) as segment:
             if segment:
-                yield from (piece.msg_id for piece in spans_of(segment) if piece.mark)
+                yield from (piece.msg_id for piece in spans_of(segment) if piece.start)
 
 
 def _chunks(fd: int, offset: int, end: int) -> Iterator[bytes]:

@@ -256,11 +256,11 @@ def test_any_bytes_are_read_alike_byte_by_byte(log: bytes) -> None:
 def test_a_decoder_that_starts_at_its_place_goes_on_from_there(log: bytes) -> None:
     decoder = Decoder()
     messages = decoder.feed(log) + decoder.finish(closed=True)
-    again = decode(log, offset=decoder.place, closed=True)
+    again = decode(log, offset=decoder.record_offset, closed=True)
     assert again == messages[len(messages) - len(again) :]
     if messages:
         assert messages[-1] in again
-        assert decoder.place == 0 or log[decoder.place :].startswith(b"---")
+        assert decoder.record_offset == 0 or log[decoder.record_offset :].startswith(b"---")
 
 
 @settings(max_examples=300)

@@ -339,9 +339,9 @@ def test_a_record_of_other_bytes_above_and_below_is_found_at_its_offset() -> Non
     decoder = Decoder(1000)
     messages = decoder.feed(EXAMPLE + NEXT)
     assert messages == [MESSAGE]
-    assert decoder.place == 1000
+    assert decoder.record_offset == 1000
     decoder.finish(closed=False)
-    assert decoder.place == 1000 + len(EXAMPLE) + 1
+    assert decoder.record_offset == 1000 + len(EXAMPLE) + 1
 
 
 # --- lines a person adds -----------------------------------------------------------------------

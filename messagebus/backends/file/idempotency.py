@@ -14,12 +14,15 @@ from collections.abc import Iterator
 from messagebus.backends.file.search import first_since
 from messagebus.backends.file.segments import LogSnapshot, Segment, list_archives
 from messagebus.codec import MAX_HEADER, Decoder, header
+from messagebus.codec.framing import OPENING_PATTERN, SEPARATOR_PATTERN
 from messagebus.message import IDEMPOTENCY_KEY, IDEMPOTENCY_WINDOW_MS, Message
 from messagebus.validation import is_remembered
 
 _CHUNK = 1024 * 1024  # bytes
 # The start of a record, or a line that holds a key: one sweep over the text meets both.
-_START_OR_KEY = re.compile(rb"(\n\r*\n)---\r*(?=\nmsg_id:)|\n +%b:([^\r\n]*)\r*(?=\n)" % IDEMPOTENCY_KEY.encode())
+_START_OR_KEY = re.compile(
+    rb"(%b)%b|\n +%b:([^\r\n]*)\r*(?=\n)" % (SEPARATOR_PATTERN, OPENING_PATTERN, IDEMPOTENCY_KEY.encode())
+)
 _FINGERPRINT = 256  # bytes
 _MANY = 10_000
 
@@ -123,7 +126,7 @@ def _keys_in(segment: Segment, start: int) -> Iterator[tuple[bytes, int]]:
 
 def _message_at(segment: Segment, offset: int) -> Message | None:
     decoder = Decoder(offset)
-    while data := os.pread(segment.fd, max(MAX_HEADER, decoder.waiting), offset):
+    while data := os.pread(segment.fd, max(MAX_HEADER, decoder.buffered), offset):
         offset += len(data)
         if messages := decoder.feed(data):
             return messages[0]

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 
-from messagebus.codec.framing import BOM, first_start
+from messagebus.codec.framing import BOM, OPENING, find_first_opening
 
-_USUAL = b"---\nmsg_id:"
 _CHUNK = 64 * 1024  # bytes
 _LONGEST_START = 512  # bytes
 
 
 def first_record(fd: int, size: int) -> int:
     """The offset of the first record in the first ``size`` bytes of a file; ``size`` where there is none."""
-    top = os.pread(fd, len(_USUAL), 0)
-    if top == _USUAL:
+    top = os.pread(fd, len(OPENING), 0)
+    if top == OPENING:
         return 0
     text = b"\n\n"  # which makes the first line look like every other
     at = (len(BOM) if top.startswith(BOM) else 0) - len(text)
     unwritten = False
     while data := os.pread(fd, max(min(_CHUNK, size - at - len(text)), 0), at + len(text)):
         text += data
-        first = first_start(text, unwritten=unwritten)
+        first = find_first_opening(text, unwritten=unwritten)
         if first >= 0:
             return at + first
         unwritten = unwritten or b"\0" in data

@@ -133,7 +133,7 @@ class Reader:
         decoder = Decoder(offset, stored)
         for batch in _decoded(decoder, segment, offset):
             if batch:
-                self._cached = _CachedPosition(batch[-1].msg_id, segment.inode, decoder.place)
+                self._cached = _CachedPosition(batch[-1].msg_id, segment.inode, decoder.record_offset)
             yield batch
         if not segment.closed:
             self.unfinished = decoder.unfinished
@@ -198,7 +198,7 @@ def _decoded(decoder: Decoder, segment: Segment, offset: int) -> Iterator[list[M
     chunk = _FIRST_CHUNK
     while offset < segment.size:
         # A record longer than a chunk is fetched in growing strides, not copied again and again.
-        data = os.pread(segment.fd, min(max(chunk, decoder.waiting), segment.size - offset), offset)
+        data = os.pread(segment.fd, min(max(chunk, decoder.buffered), segment.size - offset), offset)
         if not data:
             if not _may_be_healed(segment):
                 warnings.warn(f"the log was cut while it was read, at byte {offset:,}", GapWarning, stacklevel=2)

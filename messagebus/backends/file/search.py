@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from messagebus.backends.file.segments import LogSnapshot, Segment
-from messagebus.codec.framing import id_of
+from messagebus.codec.framing import START_PATTERN, id_of
 from messagebus.msgid import order, time_of
 
 _CHUNK = 256 * 1024  # bytes read at a time when scanning
@@ -21,8 +21,8 @@ WINDOW = 16 * 1024  # bytes below which bisecting gives way to searching
 _PROBE = 2 * 1024  # bytes read to find the first record behind a point
 _LONGEST_START = 512  # bytes that a record's start and id line may take (a foreign id may be longer)
 
-_START = re.compile(rb"\n\r*\n---\r*\nmsg_id:([^\n]*)")
-_START_BEFORE_ID = re.compile(rb"\n\r*\n---\r*\nmsg_id:[ \t]*\Z")
+_START = re.compile(START_PATTERN + rb"([^\n]*)")
+_START_BEFORE_ID = re.compile(START_PATTERN + rb"[ \t]*\Z")
 _BEHIND_ID = re.compile(rb"[ \t\r]*(\n|\Z)")
 
 
