@@ -1,4 +1,4 @@
-"""The routes put together."""
+"""The application: its routes, its middleware, and how errors become responses."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from starlette.routing import Route
 from messagebus import BusError
 from run_agent.server import errors, openapi, params
 from run_agent.server.buses import BusRegistry
-from run_agent.server.conductor import Conductor
-from run_agent.server.endpoints import Messages
+from run_agent.server.conductor import ConductorEndpoints
+from run_agent.server.endpoints import BusEndpoints, MessageEndpoints
 from run_agent.server.errors import ApiError
 from run_agent.server.live.feed import Feeds
-from run_agent.server.live.stream import Pace, Stream
+from run_agent.server.live.stream import Stream, StreamOptions
 from run_agent.server.login import Logins
 from run_agent.server.middleware.access import LOOPBACK_NAMES, Access, check_options
 from run_agent.server.middleware.request_log import RequestLog
 from run_agent.server.queries.activity import Activity
-from run_agent.server.static_files import page
+from run_agent.server.static_files import static_file
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
-_FORESEEN = (ApiError, BusError, OSError)
-_LOCK_TIMEOUT = 5.0  # seconds that a post waits for a bus which another process holds locked
+_EXPECTED = (ApiError, BusError, OSError)
+_LOCK_TIMEOUT = 5.0  # seconds that a post waits while another process holds the lock of its bus
 
 
 def create_app(
@@ -47,63 +47,82 @@ def create_app(
     fsync: bool = False,
     auto_rotate_bytes: int = 0,
 ) -> Starlette:
-    """An ASGI application that serves the buses under ``root``, by itself or mounted in another.
+    """An ASGI application that serves the buses under ``root``, on its own or mounted in another application.
 
-    api_key: what every request must bring; None: nothing.
-    allowed_hosts: names that the Host header may hold; ``*``: any, where something in front checks it.
-    allowed_origins: pages of other origins (``https://page.example``) that may use it.
+    api_key: required with every request; None: no key is needed.
+    allowed_hosts: accepted names in the Host header; ``*``: any name, if a proxy in front checks it.
+    allowed_origins: other origins (``https://page.example``) whose pages may use the server.
     heartbeat: seconds between two heartbeats on a stream.
-    send_timeout: seconds that a client may keep one send of a stream waiting.
-    max_request_bytes: of a posted JSON document.
-    max_streams, max_streams_per_bus: open at a time; more get 503.
+    send_timeout: seconds until a stream is closed whose client does not take what was sent.
+    max_request_bytes: the largest JSON document that may be posted.
+    max_streams, max_streams_per_bus: open at the same time; further ones get 503.
     fsync, auto_rotate_bytes: as for MessageBus.
 
-    Raises ValueError for a key that no header can bring, or an origin that is none.
+    Raises ValueError for a key that cannot be sent in a header, or an invalid origin.
     """
     check_options(api_key, allowed_origins)
     options = {"lock_timeout": _LOCK_TIMEOUT, "max_retries": 1, "poll_interval": 0.5}
     buses = BusRegistry(os.fspath(root), fsync=fsync, auto_rotate_bytes=auto_rotate_bytes, **options)
     activity = Activity(buses)
-    messages = Messages(buses, activity, largest_body=max_request_bytes)
-    feeds = Feeds(buses, most=max_streams, most_on_one=max_streams_per_bus)
-    sessions = Logins(api_key)
-    pace = Pace(heartbeat, send_timeout)
+    feeds = Feeds(max_streams=max_streams, max_streams_per_bus=max_streams_per_bus)
+    logins = Logins(api_key)
+    stream_options = StreamOptions(heartbeat, send_timeout)
 
     async def stream(request: Request) -> Response:
-        at = params.address_of(request)
-        return Stream(at, buses.bus(at), feeds, params.place(request), pace)
+        ref = params.bus_ref(request)
+        return Stream(ref, buses.bus(ref), feeds, params.stream_cursor(request), stream_options)
 
     app = Starlette(
-        routes=_routes(messages, Conductor(activity), sessions, stream),
+        routes=[
+            *_message_routes(MessageEndpoints(buses, max_request_bytes=max_request_bytes), stream),
+            *_bus_routes(BusEndpoints(buses, activity, max_request_bytes=max_request_bytes)),
+            *_conductor_routes(ConductorEndpoints(activity)),
+            *_other_routes(logins),
+        ],
         middleware=[
             Middleware(RequestLog),
             *_cors(allowed_origins),
-            Middleware(Access, key=api_key, sessions=sessions, hosts=allowed_hosts, origins=allowed_origins),
+            Middleware(Access, key=api_key, logins=logins, hosts=allowed_hosts, origins=allowed_origins),
         ],
-        exception_handlers={HTTPException: _not_ours, **dict.fromkeys(_FORESEEN, _answer)},
+        exception_handlers={HTTPException: _routing_error_response, **dict.fromkeys(_EXPECTED, _error_response)},
     )
-    app.router.redirect_slashes = False  # to an address made of what we know of ours: a proxy has another
+    app.router.redirect_slashes = False  # behind a proxy, we do not know the URL to redirect to
     app.state.end_streams = feeds.end
     return app
 
 
-def _routes(messages: Messages, conductor: Conductor, sessions: Logins, stream: _Endpoint) -> list[Route]:
+def _message_routes(messages: MessageEndpoints, stream: _Endpoint) -> list[Route]:
     return [
-        Route("/", page),
-        Route("/page/{name:path}", page),
-        Route("/api/v1/session", sessions.answer, methods=["POST", "DELETE"]),
-        *_both("/api/v1/messages", messages.list_v1, messages.post, stream),
-        *_both("/api/projects/{project_id}/messages", messages.list, messages.post, stream),
-        *_both("/api/projects/{project_id}/tasks/{task_id}/messages", messages.list, messages.post, stream),
+        *_list_post_stream("/api/v1/messages", messages.list_v1, messages.post, stream),
+        *_list_post_stream("/api/projects/{project_id}/messages", messages.list, messages.post, stream),
+        *_list_post_stream("/api/projects/{project_id}/tasks/{task_id}/messages", messages.list, messages.post, stream),
         Route("/api/v1/messages/summary", messages.summary),
         Route("/api/v1/messages/{msg_id}", messages.one),
-        Route("/api/v1/activity", messages.activity),
-        Route("/api/v1/unread", messages.unread, methods=["POST"]),
-        Route("/api/v1/projects", messages.projects),
-        Route("/api/v1/projects/{project_id}/tasks", messages.tasks),
+    ]
+
+
+def _bus_routes(buses: BusEndpoints) -> list[Route]:
+    return [
+        Route("/api/v1/activity", buses.activity),
+        Route("/api/v1/unread", buses.unread, methods=["POST"]),
+        Route("/api/v1/projects", buses.projects),
+        Route("/api/v1/projects/{project_id}/tasks", buses.tasks),
+    ]
+
+
+def _conductor_routes(conductor: ConductorEndpoints) -> list[Route]:
+    return [
         Route("/api/projects", conductor.projects),
         Route("/api/projects/{project_id}", conductor.project),
         Route("/api/projects/{project_id}/tasks", conductor.tasks),
+    ]
+
+
+def _other_routes(logins: Logins) -> list[Route]:
+    return [
+        Route("/", static_file),
+        Route("/page/{name:path}", static_file),
+        Route("/api/v1/session", logins.endpoint, methods=["POST", "DELETE"]),
         Route("/api/v1/version", _version),
         Route("/api/v1/health", _health),
         Route("/healthz", _health),
@@ -111,15 +130,15 @@ def _routes(messages: Messages, conductor: Conductor, sessions: Logins, stream: 
     ]
 
 
-def _both(path: str, listing: _Endpoint, post: _Endpoint, stream: _Endpoint) -> list[Route]:
-    async def either(request: Request) -> Response:
-        return await (post if request.method == "POST" else listing)(request)
+def _list_post_stream(path: str, list_: _Endpoint, post: _Endpoint, stream: _Endpoint) -> list[Route]:
+    async def list_or_post(request: Request) -> Response:
+        return await (post if request.method == "POST" else list_)(request)
 
-    return [Route(path, either, methods=["GET", "POST"]), Route(f"{path}/stream", stream, methods=["GET"])]
+    return [Route(path, list_or_post, methods=["GET", "POST"]), Route(f"{path}/stream", stream, methods=["GET"])]
 
 
 def _cors(origins: Collection[str]) -> list[Middleware]:
-    """Nothing, unless pages of other origins are let in."""
+    """CORS headers, only if pages of other origins are allowed."""
     if not origins:
         return []
     headers = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key", "X-Request-ID"]
@@ -144,20 +163,20 @@ async def _version(_request: Request) -> Response:
 
 
 async def _openapi(request: Request) -> Response:
-    return JSONResponse(openapi.document(version("run-agent"), at=request.scope.get("root_path") or "/"))
+    return JSONResponse(openapi.document(version("run-agent"), request.scope.get("root_path") or "/"))
 
 
-async def _answer(_request: Request, error: Exception) -> Response:
-    problem = errors.of(error)
-    if problem is None:
+async def _error_response(_request: Request, error: Exception) -> Response:
+    api_error = errors.api_error(error)
+    if api_error is None:
         raise error
-    return problem.answer()
+    return api_error.response()
 
 
-async def _not_ours(_request: Request, error: Exception) -> Response:
-    """What the router refuses: no such path, or not with this method."""
+async def _routing_error_response(_request: Request, error: Exception) -> Response:
+    """For errors of the router: the path does not exist, or does not support the method."""
     if not isinstance(error, HTTPException):
         raise error
-    texts = {404: "there is nothing here; /openapi.json lists what there is", 405: "not with this method"}
-    text = texts.get(error.status_code, error.detail)
-    return ApiError(error.status_code, text, headers=error.headers or {}).answer()
+    messages = {404: "no such endpoint; /openapi.json lists all", 405: "method not allowed"}
+    message = messages.get(error.status_code, error.detail)
+    return ApiError(error.status_code, message, headers=error.headers or {}).response()

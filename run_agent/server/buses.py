@@ -1,7 +1,7 @@
 """Ids to buses: the projects and tasks under one root.
 
-Ids come from outside and become paths. What ``ID`` does not match is refused before any path is
-made of it, and what lies outside the root, by a link, before it is opened.
+Ids come from clients and become paths, so an id that does not match ``ID`` is refused before a path
+is built from it, and a path that a link leads out of the root is refused before it is opened.
 """
 
 from __future__ import annotations
@@ -14,46 +14,46 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from messagebus import BusError, Message, MessageBus
+from messagebus import BusError, MessageBus
 from messagebus.discovery import BUS_NAMES, bus_path
 from run_agent.server.errors import ApiError
 
 ID = r"[A-Za-z0-9_@][A-Za-z0-9_.@+=~-]{0,127}"
 _ID = re.compile(ID)
-_TAKEN = tuple(name.lower() for name in BUS_NAMES)  # a task of that name would stand in its project's bus's place
-_OPEN_BUSES = 256  # each may hold a descriptor
+_RESERVED = tuple(name.lower() for name in BUS_NAMES)  # a task with such a name could shadow its project's bus
+_MAX_OPEN_BUSES = 256  # each may hold a descriptor
 
 
 @dataclass(frozen=True)
 class BusRef:
-    """A project, or a task of it, by ids that can be trusted as names."""
+    """A project, or a task of it, by ids that are safe as names."""
 
     project_id: str
     task_id: str | None = None
 
 
 class BusStat(NamedTuple):
-    """A bus from outside: bytes in all, and a stamp that changes when its files do."""
+    """The files of a bus without their content: total bytes, and a stamp that changes when the files do."""
 
     size: int
     stamp: tuple[int, ...]
 
 
-def address(project_id: str, task_id: str | None) -> BusRef:
-    """Checked ids. Raises ApiError."""
+def checked_ref(project_id: str, task_id: str | None) -> BusRef:
+    """A reference, once both ids are checked. Raises ApiError."""
     for name, value in (("project_id", project_id), ("task_id", task_id)):
         if value is not None and not _is_id(value):
-            rules = f"it must match {ID}, hold no '..', and not begin like the name of a bus file"
-            raise ApiError(400, f"{name} {value!r:.80} is no id: {rules}")
+            rules = f"it must match {ID}, must not contain '..', and must not start with the name of a bus file"
+            raise ApiError(400, f"invalid {name} {value!r:.80}: {rules}")
     return BusRef(project_id, task_id)
 
 
 def _is_id(value: str) -> bool:
-    return bool(_ID.fullmatch(value)) and ".." not in value and not value.lower().startswith(_TAKEN)
+    return bool(_ID.fullmatch(value)) and ".." not in value and not value.lower().startswith(_RESERVED)
 
 
 class BusRegistry:
-    """The buses under a root, opened when asked for. Threads may share it."""
+    """The buses under a root, opened on first use. Safe to share between threads."""
 
     def __init__(self, root: str, **options: Any) -> None:
         """``options`` are those of MessageBus."""
@@ -62,70 +62,71 @@ class BusRegistry:
         self._lock = threading.Lock()
         self._buses: OrderedDict[BusRef, MessageBus] = OrderedDict()
 
-    def bus(self, at: BusRef) -> MessageBus:
-        """The bus at an address, which need not exist yet. Raises ApiError."""
-        path = self._path(at)
+    def bus(self, ref: BusRef) -> MessageBus:
+        """The bus, which need not exist yet. Raises ApiError."""
+        path = self._path(ref)
         with self._lock:
-            bus = self._buses.pop(at, None) or MessageBus(path, **self._options)
-            self._buses[at] = bus
-            stale = self._buses.popitem(last=False)[1] if len(self._buses) > _OPEN_BUSES else None
+            bus = self._buses.pop(ref, None) or MessageBus(path, **self._options)
+            self._buses[ref] = bus
+            stale = self._buses.popitem(last=False)[1] if len(self._buses) > _MAX_OPEN_BUSES else None
         if stale:
-            stale.close()  # whoever is using it just opens it again
+            stale.close()  # a thread that is still using it reopens it
         return bus
 
-    def bus_to_post(self, at: BusRef) -> MessageBus:
-        """The bus at an address, in a directory that exists."""
-        bus = self.bus(at)
-        os.makedirs(os.path.dirname(self._path(at)), exist_ok=True)
+    def bus_to_post(self, ref: BusRef) -> MessageBus:
+        """The bus, in a directory that exists. Raises ApiError and OSError."""
+        bus = self.bus(ref)
+        os.makedirs(os.path.dirname(self._path(ref)), exist_ok=True)
         return bus
 
-    def exists(self, at: BusRef) -> bool:
-        """Is there a bus, be it empty?"""
+    def exists(self, ref: BusRef) -> bool:
+        """Does this bus exist, even if it is empty?"""
         try:
-            return _stat(self._path(at)) is not None
+            return _stat(self._path(ref)) is not None
         except (FileNotFoundError, NotADirectoryError):
             return False
 
     def projects(self) -> list[dict[str, Any]]:
-        """Every project that has a bus, or a task with one."""
-        found = []
-        for name in self._names(self._root):
+        """Every project that has a bus, or a task with one, as JSON."""
+        projects = []
+        for name in self._subdirectories(self._root):
             tasks = self.tasks(name)
-            own = self._described(BusRef(name))
+            own = self._summary(BusRef(name))
             if own or tasks:
-                found.append({"project_id": name, **(own or {"size": 0}), "tasks": len(tasks)})
-        return found
+                projects.append({"project_id": name, **(own or {"size": 0}), "tasks": len(tasks)})
+        return projects
 
     def tasks(self, project_id: str) -> list[dict[str, Any]]:
-        """Every task of a project that has a bus. Raises ApiError where there is no project."""
+        """Every task of a project that has a bus, as JSON. Raises ApiError if the project does not exist."""
         directory = os.path.dirname(self._path(BusRef(project_id)))
         if not os.path.isdir(directory):
-            raise ApiError(404, f"there is no project {project_id}")
-        names = self._names(directory)
-        described = ((name, self._described(BusRef(project_id, name))) for name in names)
-        return [{"task_id": name, **about} for name, about in described if about]
+            raise ApiError(404, f"project {project_id} does not exist")
+        names = self._subdirectories(directory)
+        summaries = ((name, self._summary(BusRef(project_id, name))) for name in names)
+        return [{"task_id": name, **summary} for name, summary in summaries if summary]
 
     def stats(self) -> Iterator[tuple[BusRef, BusStat]]:
-        """Every bus there is, without opening any."""
-        for project_id in self._names(self._root):
+        """Every bus that exists, without opening any of them."""
+        for project_id in self._subdirectories(self._root):
             directory = os.path.join(self._root, project_id)
-            tasks = (BusRef(project_id, task_id) for task_id in self._names(directory))
-            for at in (BusRef(project_id), *tasks):
+            tasks = (BusRef(project_id, task_id) for task_id in self._subdirectories(directory))
+            for ref in (BusRef(project_id), *tasks):
                 try:
-                    look = _stat(self._path(at))
+                    stat = _stat(self._path(ref))
                 except FileNotFoundError:  # removed meanwhile
                     continue
-                if look:
-                    yield at, look
+                if stat:
+                    yield ref, stat
 
-    def _path(self, at: BusRef) -> str:
-        path = bus_path(self._root, at.project_id, at.task_id)
-        inside = os.path.realpath(self._root)
-        if os.path.commonpath([inside, os.path.realpath(os.path.dirname(path))]) != inside:
-            raise ApiError(403, "a link leads out of the root here")
+    def _path(self, ref: BusRef) -> str:
+        path = bus_path(self._root, ref.project_id, ref.task_id)
+        root = os.path.realpath(self._root)
+        if os.path.commonpath([root, os.path.realpath(os.path.dirname(path))]) != root:
+            raise ApiError(403, "this path follows a link out of the root")
         return path
 
-    def _names(self, directory: str) -> Iterator[str]:
+    def _subdirectories(self, directory: str) -> Iterator[str]:
+        """The names of subdirectories that are valid ids, sorted."""
         try:
             with os.scandir(directory) as entries:
                 names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
@@ -133,24 +134,37 @@ class BusRegistry:
             return
         yield from filter(_is_id, names)
 
-    def _described(self, at: BusRef) -> dict[str, Any] | None:
-        """Size in bytes, first and last time; None where there is no bus. Reads two messages."""
-        path = self._path(at)
-        look = _stat(path)
-        if look is None:
+    def _summary(self, ref: BusRef) -> dict[str, Any] | None:
+        """Size in bytes, first and last time; None if there is no such bus. Reads two messages."""
+        path = self._path(ref)
+        stat = _stat(path)
+        if stat is None:
             return None
-        try:
-            with MessageBus(path) as bus:
-                ends = [bus.read_messages(first=1), bus.read_last_n(1)]
-        except (BusError, OSError):
-            ends = [[], []]  # one bus that cannot be read hides no other
-        return {"size": look.size} | {
-            name: _time(*end) for name, end in zip(("first", "last"), ends, strict=True) if end
-        }
+        with MessageBus(path) as bus:
+            return describe(bus, stat, ("first", "last"))
+
+
+def describe(bus: MessageBus, stat: BusStat, fields: tuple[str, ...]) -> dict[str, Any]:
+    """The size of a bus in bytes, and those ``fields`` of its ends that it has, as JSON.
+
+    ``first`` and ``last`` are times; ``last_id`` and ``last_type`` are those of the last message. An empty bus has
+    none of them, nor has one that cannot be read: it must not hide the others in a list.
+    """
+    try:
+        first = bus.read_messages(first=1) if "first" in fields else []
+        last = bus.read_last_n(1)
+    except (BusError, OSError):
+        first = last = []
+    ends: dict[str, Any] = {}
+    for message in first:
+        ends |= {"first": message.to_json()["timestamp"]}
+    for message in last:
+        ends |= {"last": message.to_json()["timestamp"], "last_id": message.msg_id, "last_type": message.type}
+    return {"size": stat.size} | {name: ends[name] for name in fields if name in ends}
 
 
 def _stat(path: str) -> BusStat | None:
-    """A bus with its archives, from outside; None where there is none."""
+    """A bus with its archives; None if it has no files."""
     directory, name = os.path.split(path)
     with os.scandir(directory) as entries:
         files = {
@@ -158,14 +172,9 @@ def _stat(path: str) -> BusStat | None:
             for entry in entries
             if entry.name.startswith(name) and entry.is_file(follow_symlinks=False)
         }
-    ours = {entry: file for entry, file in files.items() if entry == name or entry.endswith(".archived")}
-    if not ours:
+    segments = {entry: file for entry, file in files.items() if entry == name or entry.endswith(".archived")}
+    if not segments:
         return None
-    live = ours.get(name)
-    stamp = (len(ours), live.st_ino, live.st_mtime_ns) if live else (len(ours),)
-    return BusStat(sum(file.st_size for file in ours.values()), stamp)
-
-
-def _time(message: Message) -> str:
-    text: str = message.to_json()["timestamp"]
-    return text
+    live = segments.get(name)
+    stamp = (len(segments), live.st_ino, live.st_mtime_ns) if live else (len(segments),)
+    return BusStat(sum(file.st_size for file in segments.values()), stamp)

@@ -1,4 +1,4 @@
-"""Conditional requests: a client that holds an answer already need not be sent it again (RFC 9110, 13.1.2)."""
+"""Conditional requests: a client that already has the current answer is not sent it again (RFC 9110, 13.1.2)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 
 from starlette.requests import Request
 
-_TAG = re.compile(r'(?:W/)?("[!#-~\x80-\xff]*")')
+_ETAG = re.compile(r'(?:W/)?("[!#-~\x80-\xff]*")')
 
 
-def is_held(request: Request, tag: str) -> bool:
-    """Does If-None-Match name this tag? It may be a list, or ``*``; whoever changed the answer on its way
-    (by compressing it) makes the tag a weak one, which counts as well."""
-    given = ", ".join(request.headers.getlist("if-none-match"))
-    return given.strip() == "*" or tag in _TAG.findall(given)
+def etag_matches(request: Request, etag: str) -> bool:
+    """Does If-None-Match name this ETag? It may be a list, or ``*``. A weak ETag matches too: a proxy that
+    compresses an answer makes its ETag weak."""
+    header = ", ".join(request.headers.getlist("if-none-match"))
+    return header.strip() == "*" or etag in _ETAG.findall(header)

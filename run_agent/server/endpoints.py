@@ -1,4 +1,4 @@
-"""ListQuery and posting: the endpoints that answer once."""
+"""The endpoints that answer once: messages, and the buses that hold them. ``live.stream`` has those that go on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import deque
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -13,154 +14,171 @@ from starlette.responses import Response
 
 from messagebus import Message, MessageBus
 from run_agent.server import params
-from run_agent.server.buses import BusRef, BusRegistry, address
-from run_agent.server.conditional import is_held
-from run_agent.server.errors import ApiError, unknown
+from run_agent.server.buses import BusRef, BusRegistry, checked_ref
+from run_agent.server.conditional import etag_matches
+from run_agent.server.errors import ApiError, id_not_found
 from run_agent.server.live.write_queue import WriteQueue
-from run_agent.server.params import MOST_MESSAGES, HistogramQuery, ListQuery
+from run_agent.server.params import MAX_MESSAGES, HistogramQuery, ListQuery
 from run_agent.server.queries.activity import Activity
-from run_agent.server.queries.listing import Found, search
-from run_agent.server.queries.message_index import MessageIndexes
+from run_agent.server.queries.listing import ResultPage, find_page
+from run_agent.server.queries.message_index import MessageIndexes, UnknownIDError
 from run_agent.server.queries.stats import summary
 from run_agent.server.serialization import as_json, json_response
 
-_NEAR = 4 * MOST_MESSAGES  # messages that are looked at together
+_MAX_TAIL = 4 * MAX_MESSAGES  # messages that are read from the end before the whole log is
 
 
-class Messages:
-    """The messages of all buses of a buses."""
+class MessageEndpoints:
+    """The messages of a bus: lists, single messages, posts, and a summary of them."""
 
-    def __init__(self, buses: BusRegistry, activity: Activity, *, largest_body: int) -> None:
+    def __init__(self, buses: BusRegistry, *, max_request_bytes: int) -> None:
         self._buses = buses
-        self._writer = WriteQueue(buses)
+        self._write_queue = WriteQueue(buses)
         self._indexes = MessageIndexes(buses)
-        self._activity = activity
-        self._largest_body = largest_body
+        self._max_request_bytes = max_request_bytes
 
     async def list_v1(self, request: Request) -> Response:
-        """Messages after or before an id that fit."""
-        return await self._list(request, params.LISTED_BY)
+        """Matching messages after or before an id."""
+        return await self._list(request, params.LIST_PARAMETERS)
 
     async def list(self, request: Request) -> Response:
         """Messages since an id: the newest ``limit`` or the oldest ``first``."""
         return await self._list(request, ("since", "limit", "first"))
 
     async def post(self, request: Request) -> Response:
-        """Store a message where the path, or else its own fields, say."""
-        params.parameters(request, ())
-        to = params.address_of(request) if params.in_path(request) else None
-        at, draft = params.draft(await params.posted(request, self._largest_body), to)
-        key = request.headers.get("idempotency-key")
-        message = await self._writer.append(at, draft, key)
+        """Store a message on the bus that the path names, or else the fields of the message."""
+        params.query_parameters(request, ())
+        in_path = params.bus_ref(request) if params.has_bus_in_path(request) else None
+        fields = await params.json_object(request, self._max_request_bytes)
+        ref, draft = params.bus_and_draft(fields, in_path)
+        message = await self._write_queue.append(ref, draft, request.headers.get("idempotency-key"))
         stored = message.to_json()
         return json_response(as_json({name: stored[name] for name in ("msg_id", "timestamp")}), 201)
 
     async def one(self, request: Request) -> Response:
         """The message with an id."""
-        params.parameters(request, ("project_id", "task_id"))
+        params.query_parameters(request, ("project_id", "task_id"))
         msg_id = request.path_params["msg_id"]
-        bus = self._buses.bus(params.scope_of(request.query_params))
+        bus = self._buses.bus(params.bus_ref_from(request.query_params))
         message = await run_in_threadpool(bus.get_message, msg_id)
         if message is None:
-            raise ApiError(404, unknown(msg_id))
+            raise ApiError(404, id_not_found(msg_id))
         return json_response(as_json(message.to_json()))
 
     async def summary(self, request: Request) -> Response:
         """A bus in numbers."""
-        wanted = params.histogram_query(request)
-        at = params.scope_of(request.query_params)
-        return json_response(await run_in_threadpool(self._summed_up, at, wanted))
+        query = params.histogram_query(request)
+        ref = params.bus_ref_from(request.query_params)
+        return json_response(await run_in_threadpool(self._summary_json, ref, query))
+
+    async def _list(self, request: Request, allowed: tuple[str, ...]) -> Response:
+        query = params.list_query(request, allowed)
+        ref = params.bus_ref(request)
+        return json_response(await run_in_threadpool(self._list_json, ref, query))
+
+    def _list_json(self, ref: BusRef, query: ListQuery) -> bytes:
+        bus = self._buses.bus(ref)
+        try:
+            if query.is_plain or _is_tail_of_one_type(query):
+                page = _read_page(bus, query)
+            else:
+                page = find_page(self._indexes, bus, ref, query)
+        except UnknownIDError as error:
+            raise ApiError(404, id_not_found(error.msg_id)) from None
+        optional = {"next": page.next, "previous": page.previous, "replies": page.replies}
+        present = {name: value for name, value in optional.items() if value}
+        messages = [message.to_json() for message in page.messages]
+        return as_json({"messages": messages, **present, **({} if messages else self._exists_json(ref))})
+
+    def _summary_json(self, ref: BusRef, query: HistogramQuery) -> bytes:
+        numbers = summary(self._indexes.of(ref), self._buses.bus(ref), query)
+        return as_json(numbers if numbers["count"] else numbers | self._exists_json(ref))
+
+    def _exists_json(self, ref: BusRef) -> dict[str, bool]:
+        """What an empty answer adds if there is no such bus. That is no error: clients list a bus and listen to it
+        before its first post creates it."""
+        return {} if self._buses.exists(ref) else {"exists": False}
+
+
+class BusEndpoints:
+    """Which buses there are, and what is new on them."""
+
+    def __init__(self, buses: BusRegistry, activity: Activity, *, max_request_bytes: int) -> None:
+        self._buses = buses
+        self._activity = activity
+        self._max_request_bytes = max_request_bytes
 
     async def activity(self, request: Request) -> Response:
         """All buses at a glance; 304 while nothing has changed."""
-        params.parameters(request, ())
+        params.query_parameters(request, ())
         document = as_json({"buses": await run_in_threadpool(self._activity.all)})
-        tag = f'"{sha256(document).hexdigest()[:32]}"'
-        if is_held(request, tag):
-            return Response(status_code=304, headers={"ETag": tag})
+        etag = f'"{sha256(document).hexdigest()[:32]}"'
+        if etag_matches(request, etag):
+            return Response(status_code=304, headers={"ETag": etag})
         response = json_response(document)
-        response.headers["ETag"] = tag
+        response.headers["ETag"] = etag
         return response
 
     async def unread(self, request: Request) -> Response:
-        """How many messages of each bus came after the last that a reader has seen."""
-        params.parameters(request, ())
-        places = params.places(await params.posted(request, self._largest_body))
-        counts = await run_in_threadpool(lambda: [self._activity.unread(at, after) for at, after in places])
+        """How many messages of each bus came after the last one that a reader has seen."""
+        params.query_parameters(request, ())
+        cursors = params.bus_cursors(await params.json_object(request, self._max_request_bytes))
+        counts = await run_in_threadpool(lambda: [self._activity.unread(ref, cursor) for ref, cursor in cursors])
         return json_response(as_json({"counts": counts}))
 
     async def projects(self, request: Request) -> Response:
-        """What projects there are."""
-        params.parameters(request, ())
-        return json_response(as_json({"projects": await run_in_threadpool(self._buses.projects)}))
+        """All projects that have a bus."""
+        params.query_parameters(request, ())
+        return _list_response("projects", await run_in_threadpool(self._buses.projects))
 
     async def tasks(self, request: Request) -> Response:
-        """What tasks a project has."""
-        params.parameters(request, ())
-        project_id = address(request.path_params["project_id"], None).project_id
-        return json_response(as_json({"tasks": await run_in_threadpool(self._buses.tasks, project_id)}))
-
-    async def _list(self, request: Request, allowed: tuple[str, ...]) -> Response:
-        wanted = params.list_query(request, allowed)
-        at = params.address_of(request)
-        return json_response(await run_in_threadpool(self._listed, at, wanted))
-
-    def _listed(self, at: BusRef, wanted: ListQuery) -> bytes:
-        bus = self._buses.bus(at)
-        if wanted.is_plain or _is_tail_of_type(wanted):
-            found = _select(bus, wanted)
-        else:
-            found = search(self._indexes, bus, at, wanted)
-        ways = {"next": found.next, "previous": found.previous, "replies": found.replies}
-        more = {name: value for name, value in ways.items() if value}
-        messages = [message.to_json() for message in found.messages]
-        return as_json({"messages": messages, **more, **({} if messages else self._absence(at))})
-
-    def _summed_up(self, at: BusRef, wanted: HistogramQuery) -> bytes:
-        about = summary(self._indexes.of(at), self._buses.bus(at), wanted)
-        return as_json(about if about["count"] else about | self._absence(at))
-
-    def _absence(self, at: BusRef) -> dict[str, bool]:
-        """Of what holds no messages: whether there is no such bus at all, which is no error, since clients ask for
-        a bus and listen to it before the first post makes it."""
-        return {} if self._buses.exists(at) else {"exists": False}
+        """All tasks of a project that have a bus."""
+        params.query_parameters(request, ())
+        project_id = checked_ref(request.path_params["project_id"], None).project_id
+        return _list_response("tasks", await run_in_threadpool(self._buses.tasks, project_id))
 
 
-def _select(bus: MessageBus, wanted: ListQuery) -> Found:
-    """What is found without knowing the whole log."""
-    limit = wanted.limit or MOST_MESSAGES
-    if wanted.first is not None:
-        messages, is_cut = bus.read_messages(wanted.since, first=wanted.first), False
-    elif wanted.types is not None:
-        messages, is_cut = _of_type(bus, next(iter(wanted.types)), wanted.since, limit)
+def _list_response(name: str, items: list[dict[str, Any]]) -> Response:
+    return json_response(as_json({name: items}))
+
+
+def _read_page(bus: MessageBus, query: ListQuery) -> ResultPage:
+    """Messages that can be found without an index."""
+    limit = query.limit or MAX_MESSAGES
+    if query.first is not None:
+        messages, is_cut = bus.read_messages(query.since, first=query.first), False
+    elif query.types is not None:
+        messages, is_cut = _newest_of_type(bus, next(iter(query.types)), query.since, limit)
     else:
-        messages = bus.read_messages(wanted.since, limit=limit + 1)
+        messages = bus.read_messages(query.since, limit=limit + 1)
         messages, is_cut = messages[-limit:], len(messages) > limit
     ids = [message.msg_id for message in messages]
-    return Found(messages, ids[-1] if ids else None, ids[0] if is_cut else None, {})
+    return ResultPage(messages, ids[-1] if ids else None, ids[0] if is_cut else None, {})
 
 
-def _is_tail_of_type(wanted: ListQuery) -> bool:
-    """The newest of one type: found without knowing the whole log."""
-    return wanted.first is None and len(wanted.types or ()) == 1 and replace(wanted, types=None).is_plain
+def _is_tail_of_one_type(query: ListQuery) -> bool:
+    """Does it ask for the newest messages of one type, and nothing else?"""
+    return query.first is None and len(query.types or ()) == 1 and replace(query, types=None).is_plain
 
 
-def _of_type(bus: MessageBus, kind: str, since: str | None, limit: int) -> tuple[list[Message], bool]:
-    """The newest ``limit`` messages of a type, and whether there are older messages that were not looked at; without
-    ``since``, first looked for among the newest."""
-    reach = limit + 1
-    while since is None and reach <= _NEAR:
-        newest = bus.read_last_n(reach)
-        matching = [message for message in newest if message.type.upper() == kind][-limit:]
-        is_cut = len(matching) == limit and matching[0] is not newest[0]
-        if is_cut or len(newest) < reach:
+def _newest_of_type(bus: MessageBus, type_: str, since: str | None, limit: int) -> tuple[list[Message], bool]:
+    """The newest ``limit`` messages of a type, and whether older messages were left unread.
+
+    Without ``since``, longer and longer tails of the log are tried before the whole of it.
+    """
+    count = limit + 1
+    while since is None and count <= _MAX_TAIL:
+        tail = bus.read_last_n(count)
+        matching = [message for message in tail if message.type.upper() == type_][-limit:]
+        is_cut = len(matching) == limit and matching[0] is not tail[0]
+        if is_cut or len(tail) < count:
             return matching, is_cut
-        reach *= 4
-    kept: deque[Message] = deque(maxlen=limit)
+        count *= 4
+    newest: deque[Message] = deque(maxlen=limit)
     dropped = 0
     with closing(bus.iter_messages(since)) as messages:  # in constant memory, however rare the type is
         for message in messages:
-            if message.type.upper() == kind:
-                dropped += len(kept) == limit
-                kept.append(message)
-    return list(kept), dropped > 0
+            if message.type.upper() == type_:
+                dropped += len(newest) == limit
+                newest.append(message)
+    return list(newest), dropped > 0

@@ -1,4 +1,4 @@
-"""Errors as answers: ``{"error": {"code", "message", "details"?}}``."""
+"""Errors as HTTP responses: ``{"error": {"code", "message", "details"?}}``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CODES = {
     503: "UNAVAILABLE",
 }
 
-# What the library raises, the first that fits: its status, and whether to say when to come again.
+# The status for each error that the library raises; the first match counts.
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (SinceIDNotFoundError, 404),
     (IdempotencyConflictError, 409),
@@ -45,7 +45,7 @@ _RETRY_AFTER = {"Retry-After": "1"}  # seconds
 
 
 class ApiError(Exception):
-    """What a request is answered with instead. ``details`` is JSON for programs."""
+    """An error response to a request. ``details`` is JSON for programs."""
 
     def __init__(
         self, status: int, message: str, *, details: Mapping[str, Any] | None = None, headers: Mapping[str, str] = {}
@@ -56,7 +56,7 @@ class ApiError(Exception):
         self.details = details
         self.headers = dict(headers)
 
-    def answer(self) -> JSONResponse:
+    def response(self) -> JSONResponse:
         error: dict[str, Any] = {"code": CODES[self.status], "message": self.message}
         if self.details:
             error["details"] = self.details
@@ -64,38 +64,38 @@ class ApiError(Exception):
 
 
 def too_many_requests(message: str) -> ApiError:
-    """There is work enough; the client may come again."""
+    """The queue is full; the client may retry."""
     return ApiError(429, message, headers=_RETRY_AFTER)
 
 
-def unknown(msg_id: str) -> str:
-    """What to say of an id that a log does not hold. It begins as in the Go project, whose web UI looks for it."""
-    hint = " (in a URL, + is a blank: write %2B)" if " " in msg_id else ""
-    return f"message id not found: the log does not hold {msg_id:.80}{hint}"
+def id_not_found(msg_id: str) -> str:
+    """The message for an unknown id. Its beginning is that of the Go project, whose web UI matches it."""
+    hint = " (in a URL, + means a space: write %2B)" if " " in msg_id else ""
+    return f"message id not found: {msg_id:.80} is not in the log{hint}"
 
 
-def of(error: Exception) -> ApiError | None:
-    """The answer that an error of the library means; None for one that nobody foresaw."""
+def api_error(error: Exception) -> ApiError | None:
+    """The response to an error of the library; None for an unexpected error."""
     if isinstance(error, ApiError):
         return error
-    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), None)
+    status = next((status for type_, status in _STATUSES if isinstance(error, type_)), None)
     if status is None:
         return None
     details = {"msg_ids": list(error.msg_ids), "stored": True} if isinstance(error, DurabilityError) else None
     retry = _RETRY_AFTER if isinstance(error, LockTimeoutError) else {}
-    return ApiError(status, _sentence(error), details=details, headers=retry)
+    return ApiError(status, _message(error), details=details, headers=retry)
 
 
-def _sentence(error: Exception) -> str:
-    """What to tell about it: no path of this machine, which is nobody's business out there."""
+def _message(error: Exception) -> str:
+    """The text of the response. It names no path of this machine, unlike the library's own text."""
     if isinstance(error, InvalidMessageError):
         return str(error)
     if isinstance(error, SinceIDNotFoundError):
-        return f"{unknown(error.msg_id)}; leave the id out to read from the beginning"
+        return f"{id_not_found(error.msg_id)}; leave the id out to read from the beginning"
     if isinstance(error, InvalidBusPathError):
-        return "something else than a bus file stands in its place: a link, a directory, a device"
+        return "the path of this bus is not a regular file but a link, a directory or a device"
     if isinstance(error, LockTimeoutError):
-        return f"the bus is locked by another process; nothing was written after {error.waited:.1f} seconds: try again"
+        return f"another process holds the lock of this bus; nothing was written after {error.waited:.1f} s: retry"
     if isinstance(error, DurabilityError):
         return f"the message is stored and visible, but flushing it failed ({error.reason}): do not post it again"
-    return f"the bus cannot be used now: {getattr(error, 'strerror', None) or type(error).__name__}"
+    return f"the bus is not available: {getattr(error, 'strerror', None) or type(error).__name__}"

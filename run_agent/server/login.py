@@ -1,7 +1,7 @@
-"""The cookie that the page gets for the key, since a browser's EventSource sends no header.
+"""Logins: a browser exchanges the API key for a cookie, because its EventSource cannot send a header.
 
-It is made of the key and a date, so that it outlives this process, and nobody can make the key, or
-another cookie, of it.
+The cookie is an expiry time with an HMAC under a secret derived from the key. So it is valid across
+restarts without any state, and neither the key nor another cookie can be derived from it.
 """
 
 from __future__ import annotations
@@ -17,50 +17,50 @@ from starlette.responses import Response
 from run_agent.server import params
 from run_agent.server.errors import ApiError
 
-_LASTS = 30 * 24 * 3600  # seconds
-_LARGEST = 4096  # bytes of a document that holds a key
+_LIFETIME = 30 * 24 * 3600  # seconds
+_MAX_REQUEST_BYTES = 4096
 
 
 class Logins:
-    """Cookies for one key; for none where there is no key."""
+    """Login cookies for one key. Without a key none is issued or accepted."""
 
     def __init__(self, key: str | None) -> None:
         self._key = key
         self._secret = sha256(b"run-agent session\0" + (key or "").encode()).digest()
-        # Cookies are the same for all ports of a host: servers with other keys have other names.
-        self.name = f"run-agent-{self._sign('name')[:8]}"
+        # A host shares its cookies between all ports, so servers with different keys need different names.
+        self.cookie_name = f"run-agent-{self._sign('name')[:8]}"
 
     def accepts(self, headers: Headers) -> bool:
-        """Is there a cookie of ours that still counts?"""
+        """Do the headers hold a cookie of ours that has not expired?"""
         if self._key is None:
             return False
-        value = cookie_parser(headers.get("cookie", "")).get(self.name, "")
-        until, _, signature = value.partition(".")
-        is_ours = hmac.compare_digest(signature.encode(), self._sign(until).encode())
-        return is_ours and int(until) > time.time()  # only of what is ours: that is a number
+        value = cookie_parser(headers.get("cookie", "")).get(self.cookie_name, "")
+        expires, _, signature = value.partition(".")
+        is_genuine = hmac.compare_digest(signature.encode(), self._sign(expires).encode())
+        return is_genuine and int(expires) > time.time()  # if it is genuine, it is a number
 
-    async def answer(self, request: Request) -> Response:
-        """POST: take the key, and give a cookie for it. DELETE: take that back from this browser."""
-        params.parameters(request, ())
-        return await self._begin(request) if request.method == "POST" else self._give(request, "", 0)
+    async def endpoint(self, request: Request) -> Response:
+        """POST: exchange the key for a cookie. DELETE: remove the cookie from this browser."""
+        params.query_parameters(request, ())
+        return await self._log_in(request) if request.method == "POST" else self._cookie_response(request, "", 0)
 
-    async def _begin(self, request: Request) -> Response:
-        given = params.key(await params.posted(request, _LARGEST))
+    async def _log_in(self, request: Request) -> Response:
+        given = params.api_key(await params.json_object(request, _MAX_REQUEST_BYTES))
         if self._key is None:
             return Response(status_code=204)
         if not hmac.compare_digest(_digest(given), _digest(self._key)):
-            raise ApiError(401, "this is not the API key of the server")
-        until = str(int(time.time()) + _LASTS)
-        return self._give(request, f"{until}.{self._sign(until)}", _LASTS)
+            raise ApiError(401, "wrong API key")
+        expires = str(int(time.time()) + _LIFETIME)
+        return self._cookie_response(request, f"{expires}.{self._sign(expires)}", _LIFETIME)
 
-    def _give(self, request: Request, value: str, seconds: int) -> Response:
+    def _cookie_response(self, request: Request, value: str, seconds: int) -> Response:
         response = Response(status_code=204)
         response.set_cookie(
-            self.name,
+            self.cookie_name,
             value,
             max_age=seconds,
             path=request.scope.get("root_path") or "/",
-            secure=request.headers.get("origin", "").startswith("https:"),  # a proxy with TLS in front of us
+            secure=request.headers.get("origin", "").startswith("https:"),  # behind a proxy with TLS
             httponly=True,
             samesite="strict",
         )

@@ -1,4 +1,4 @@
-"""Running the application by itself: a socket, uvicorn, a log, and an end in good order."""
+"""Running the application on its own: a socket, uvicorn, the log, and an orderly shutdown."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import uvicorn
 from starlette.applications import Starlette
 
 from run_agent.server.app import create_app
-from run_agent.server.middleware.access import LARGEST_HEAD, LOOPBACK_NAMES
+from run_agent.server.middleware.access import LOOPBACK_NAMES, MAX_HEAD_BYTES
 from run_agent.server.middleware.limits import Connection
 from run_agent.server.middleware.request_log import JsonLines, TextLines
 
 __all__ = ["LOOPBACK_NAMES", "address_of", "create_app", "listen", "make_server", "run", "warn"]
 
 _BACKLOG = 2048
-_STALLED_MS = 60_000  # a peer that takes nothing for so long is gone
-_LONGEST_GOODBYE = 5  # seconds for requests to end in
+_TCP_USER_TIMEOUT_MS = 60_000  # a peer that acknowledges nothing for this long is gone
+_SHUTDOWN_TIMEOUT = 5  # seconds that requests have to end
 
 _log = logging.getLogger("run_agent.server")
 
@@ -30,12 +30,12 @@ _log = logging.getLogger("run_agent.server")
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol must be named, or asyncio does not see TCP and leaves Nagle's delays on.
+    # Without the protocol, asyncio does not recognise TCP and leaves Nagle's algorithm on.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_MS)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TCP_USER_TIMEOUT_MS)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
     except BaseException:
@@ -45,13 +45,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket) -> str:
-    """The URL it answers at."""
+    """The URL that clients reach it by."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def run(app: Starlette, listener: socket.socket, *, log_json: bool, ready: Callable[[], object]) -> int:
-    """Serve until SIGINT or SIGTERM; the exit code. ``ready`` is called once both are taken care of."""
+    """Serve until SIGINT or SIGTERM; returns the exit code. ``ready`` is called once both are handled."""
     _log_to_stderr(log_json=log_json)
     _allow_many_descriptors()
     server = make_server(app, ready)
@@ -60,29 +60,29 @@ def run(app: Starlette, listener: socket.socket, *, log_json: bool, ready: Calla
 
 
 def warn(text: str) -> None:
-    """A line in the log."""
+    """Write a warning to the log."""
     _log.warning("%s", text)
 
 
 def make_server(app: Starlette, ready: Callable[[], object] = lambda: None) -> _Server:
-    """uvicorn, with our limits."""
+    """A uvicorn server with our limits."""
     config = uvicorn.Config(
         app,
         http=Connection,
-        h11_max_incomplete_event_size=LARGEST_HEAD,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=_LONGEST_GOODBYE,
+        timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
     )
     return _Server(config, ready, app.state.end_streams)
 
 
 class _Server(uvicorn.Server):
-    """Ends its streams at once, and does not send itself the signal again, as uvicorn would."""
+    """Ends its streams on a signal, where uvicorn would wait for them, and does not raise the signal again."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], object], end_streams: Callable[[], object]) -> None:
         super().__init__(config)
@@ -102,16 +102,16 @@ class _Server(uvicorn.Server):
 
 
 def _log_to_stderr(*, log_json: bool) -> None:
-    """Everything in one form: also what asyncio has to say, and warnings."""
+    """One format for all records, including those of asyncio and warnings."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if log_json else TextLines())
     logging.getLogger().addHandler(handler)
     logging.getLogger("run_agent.server").setLevel(logging.INFO)
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what it complains of, the journal says
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # our request log has what it reports
     logging.captureWarnings(capture=True)
 
 
 def _allow_many_descriptors() -> None:
-    """A stream takes one; the usual soft limit of 1,024 is a courtesy to programs that use select()."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """A stream takes one. The usual soft limit of 1,024 exists for programs that use select(); we do not."""
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))

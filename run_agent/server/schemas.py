@@ -1,4 +1,4 @@
-"""The shapes of what is posted and answered, as /openapi.json gives them."""
+"""The schemas of request and response bodies in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 from run_agent.server.buses import ID as ID_PATTERN
 from run_agent.server.errors import CODES
-from run_agent.server.params import GROUPS, LARGEST_COUNT, MOST_MESSAGES, MOST_PLACES
-from run_agent.server.queries.activity import MOST_UNREAD
+from run_agent.server.params import HISTOGRAM_FIELDS, MAX_CURSORS, MAX_MESSAGES, MAX_NUMBER
+from run_agent.server.queries.activity import MAX_UNREAD
 
 Schema = dict[str, Any]
 
@@ -17,46 +17,46 @@ TIME: Schema = {"type": "string", "format": "date-time"}
 ID: Schema = {
     "type": "string",
     "pattern": rf"^(?!.*\.\.){ID_PATTERN}$",
-    "description": "Not one that begins like the name of a bus file.",
+    "description": "Must not start with the name of a bus file.",
 }
 COUNT: Schema = {
     "type": "integer",
     "minimum": 1,
-    "maximum": LARGEST_COUNT,
-    "description": f"At most {MOST_MESSAGES} count.",
+    "maximum": MAX_NUMBER,
+    "description": f"A number above {MAX_MESSAGES} means {MAX_MESSAGES}.",
 }
 _NUMBER: Schema = {"type": "integer", "minimum": 0}
-_SIZE: Schema = {"type": "integer", "minimum": 0, "description": "Bytes, archives included."}
+_SIZE: Schema = {"type": "integer", "minimum": 0, "description": "Bytes, including archives."}
 
-# What the library lets into a header, and into a body.
+# What the library accepts in a header, and in a body.
 _CONTROLS = r"\u0000-\u001f\u007f-\u009f"
 _LINE: Schema = {"type": "string", "pattern": f"^[^{_CONTROLS}]*$"}
-_FULL_LINE: Schema = {"type": "string", "pattern": rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"}
-_TYPE_GIVEN: Schema = {
+_NOT_BLANK_LINE: Schema = {"type": "string", "pattern": rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"}
+_POSTED_TYPE: Schema = {
     "type": "string",
     "pattern": rf"^[\t ]*([^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*)?[\t ]*$",
     "default": "USER",
-    "description": "Blanks around it do not count; nothing but blanks is USER.",
+    "description": "Spaces and tabs around it are removed; an empty type means USER.",
 }
 _WORD: Schema = {"type": "string", "pattern": rf"^[^\s{_CONTROLS}]+$"}
 _BODY: Schema = {"type": "string", "pattern": r"^[^\u0000]*[^\s\u0000-\u001f\u0085][^\u0000]*$"}
 _META_KEY: Schema = {**_LINE, "minLength": 1, "maxLength": 128}
 _META: Schema = {"type": "object", "propertyNames": _META_KEY, "additionalProperties": _LINE}
 
-_EXISTS: Schema = {"const": False, "description": "There is no such bus yet. Absent where there is one."}
-_DOCUMENT_LIST = (
-    "What a list answers. `next` is the id of its last message, to go on from, absent where there are none. "
-    "`previous` is the id to go back from: absent unless older messages were left out."
+_EXISTS: Schema = {"const": False, "description": "The bus does not exist yet. Absent if it exists."}
+_LIST_ABOUT = (
+    "A list of messages. `next` is the id of its last message, to continue after; absent if the list is empty. "
+    "`previous` is the id to page back from; absent unless older messages were left out."
 )
 _PAGE_ABOUT = (
-    f"{_DOCUMENT_LIST} A page of `text` that ended early has the last id that was looked at. "
-    "`replies` (how many messages have this one as a parent) come with every question that takes more than `after`, "
-    "`limit` or `first`, and one `type`."
+    f"{_LIST_ABOUT} If a page of `text` ended early, it is the last id that was searched. "
+    "`replies` is how many messages have each message as a parent; it is present if the request has parameters other "
+    "than `after`, `limit` or `first`, and one `type`."
 )
 _SUMMARY_ABOUT = (
-    "Counts of all messages, by type; the latest runs; QUESTION and ISSUE messages without an answer (a message that "
-    "has them as parent, of type ANSWER or with the kind answers, closes, fixes or resolves), the newest of them in "
-    "full; and how many messages came in each part of the time asked for."
+    "Counts of all messages, by type; the latest runs; unanswered QUESTION and ISSUE messages, the newest in full; and "
+    "a histogram over time. A message counts as answered once another one has it as a parent, and either has the type "
+    "ANSWER or names the parent with the kind `answers`, `closes`, `fixes` or `resolves`."
 )
 
 
@@ -82,19 +82,19 @@ _RUN = _object(
 )  # fmt: skip
 _HISTOGRAM = _object(
     "by step series rest",
-    by={"enum": list(GROUPS)},
-    start=TIME | {"description": "Absent where the bus is empty and no time is asked for."},
+    by={"enum": list(HISTOGRAM_FIELDS)},
+    start=TIME | {"description": "Absent if the bus is empty and no time was given."},
     step={"type": "number", "description": "Seconds."},
     series=_list_of(_object("name counts", name=TEXT, counts=_list_of(_NUMBER))),
-    rest=_list_of(_NUMBER) | {"description": "All that are in no series: only the most frequent names have one."},
+    rest=_list_of(_NUMBER) | {"description": "Messages in no series: only the most frequent names have one."},
 )
 _POSTED: Schema = {
-    "type": _TYPE_GIVEN,
+    "type": _POSTED_TYPE,
     "body": _BODY,
     "run_id": _LINE,
     "issue_id": _LINE,
     "parents": _list_of({"oneOf": [_WORD, _object("msg_id", msg_id=_WORD, kind=_LINE, meta=_META)]}),
-    "links": _list_of(_object("url", url=_FULL_LINE, label=_LINE, kind=_LINE)),
+    "links": _list_of(_object("url", url=_NOT_BLANK_LINE, label=_LINE, kind=_LINE)),
     "meta": {**_META, "propertyNames": {**_META_KEY, "not": {"const": "idempotency_key"}}},
 }
 SCHEMAS: Schema = {
@@ -102,11 +102,11 @@ SCHEMAS: Schema = {
         "msg_id timestamp type",
         msg_id=TEXT, timestamp=TIME, type=TEXT, project_id=TEXT, task_id=TEXT, run_id=TEXT, issue_id=TEXT,
         parents=_list_of(TEXT), relations=_list_of(_RELATION), links=_list_of(_LINK), meta=_TEXTS, body=TEXT,
-        intact={"type": "boolean", "description": "Absent where no length is stored (SPEC.md, 'Torn records')."},
+        intact={"type": "boolean", "description": "Absent if the record stores no length (SPEC.md, 'Torn records')."},
     ),
     "Messages": _object(
         "messages", messages=_list_of(ref("Message")), next=TEXT, previous=TEXT, exists=_EXISTS
-    ) | {"description": _DOCUMENT_LIST},
+    ) | {"description": _LIST_ABOUT},
     "Page": _object(
         "messages", messages=_list_of(ref("Message")), next=TEXT, previous=TEXT, exists=_EXISTS,
         replies={"type": "object", "additionalProperties": _NUMBER},
@@ -129,10 +129,10 @@ SCHEMAS: Schema = {
     ),
     "Seen": _object(
         "buses",
-        buses=_list_of(_object("project_id", project_id=ID, task_id=ID, after=TEXT)) | {"maxItems": MOST_PLACES},
+        buses=_list_of(_object("project_id", project_id=ID, task_id=ID, after=TEXT)) | {"maxItems": MAX_CURSORS},
     ),
-    "Unread": _object("counts", counts=_list_of(_NUMBER | {"maximum": MOST_UNREAD}))
-    | {"description": f"In the order of the question; {MOST_UNREAD} means that many or more."},
+    "Unread": _object("counts", counts=_list_of(_NUMBER | {"maximum": MAX_UNREAD}))
+    | {"description": f"In the order of the request; {MAX_UNREAD} means {MAX_UNREAD} or more."},
     "Key": _object("key", key=TEXT),
     "Posted": _object("msg_id timestamp", msg_id=TEXT, timestamp=TIME),
     "Post": _object("body", **_POSTED),

@@ -1,4 +1,4 @@
-"""The page: its files as they are in the package, and under which rules a browser may run them."""
+"""The files of the web page, as they are in the package, and the policy under which a browser runs them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from run_agent.server.conditional import is_held
+from run_agent.server.conditional import etag_matches
 from run_agent.server.errors import ApiError
 
 INDEX = "index.html"
 _DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "web")
-_TYPES = {
+_MEDIA_TYPES = {
     ".css": "text/css",
     ".html": "text/html",
     ".js": "text/javascript",
@@ -24,7 +24,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".txt": "text/plain",
 }
-# Nothing but our own files, and no string becomes HTML or script but through the sanitiser.
+# Only our own files are loaded, and no string becomes HTML or a script without passing the sanitiser.
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -43,26 +43,26 @@ POLICY = "; ".join(
 
 class _File(NamedTuple):
     content: bytes
-    kind: str
-    tag: str
+    media_type: str
+    etag: str
 
 
-async def page(request: Request) -> Response:
-    """A file of the page; ``/`` is its index. The same for everybody: nothing of the buses is in it."""
+async def static_file(request: Request) -> Response:
+    """A file of the page; ``/`` is its index. It needs no key, as it is the same for everyone and holds no messages."""
     name = request.path_params.get("name", INDEX)
     file = _files().get(name)
     if file is None:
-        raise ApiError(404, "the page has no such file")
-    headers = {"ETag": file.tag, "Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
-    if is_held(request, file.tag):
+        raise ApiError(404, "no such file")
+    headers = {"ETag": file.etag, "Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
+    if etag_matches(request, file.etag):
         return Response(status_code=304, headers=headers)
-    return Response(file.content, media_type=file.kind, headers=headers)
+    return Response(file.content, media_type=file.media_type, headers=headers)
 
 
 @cache
 def _files() -> dict[str, _File]:
-    """All of them, read once: no path is ever made of what a request says."""
-    return {name: _file(name) for name in _names() if os.path.splitext(name)[1] in _TYPES}
+    """All files, read once, so that no path is ever built from a request."""
+    return {name: _file(name) for name in _names() if os.path.splitext(name)[1] in _MEDIA_TYPES}
 
 
 def _names() -> list[str]:
@@ -76,4 +76,4 @@ def _names() -> list[str]:
 def _file(name: str) -> _File:
     with open(os.path.join(_DIRECTORY, name), "rb") as file:
         content = file.read()
-    return _File(content, _TYPES[os.path.splitext(name)[1]], f'"{sha256(content).hexdigest()[:32]}"')
+    return _File(content, _MEDIA_TYPES[os.path.splitext(name)[1]], f'"{sha256(content).hexdigest()[:32]}"')

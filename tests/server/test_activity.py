@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from messagebus import Draft, MessageBus
-from run_agent.server.queries.activity import MOST_UNREAD
+from run_agent.server.queries.activity import MAX_UNREAD
 
 ACTIVITY = "/api/v1/activity"
 
@@ -56,12 +56,12 @@ def test_only_what_changed_is_read_again(
 
 def test_unread(api: httpx.Client, bus: MessageBus, tell: Callable[..., list[str]]) -> None:
     ids = tell("one", "two", "three")
-    bus.append_messages([Draft("FACT", "demo", "x") for _ in range(MOST_UNREAD)])
+    bus.append_messages([Draft("FACT", "demo", "x") for _ in range(MAX_UNREAD)])
     places: list[dict[str, str]] = [{"after": ids[0]}, {}, {"after": "nobody"}]
     buses = [{"project_id": "demo", **place} for place in places]
     last = api.get(ACTIVITY).json()["buses"][0]["last_id"]
     buses += [{"project_id": "demo", "after": last}, {"project_id": "demo", "task_id": "none"}]
     answer = api.post("/api/v1/unread", json={"buses": buses})
-    assert answer.json() == {"counts": [MOST_UNREAD, MOST_UNREAD, MOST_UNREAD, 0, 0]}
+    assert answer.json() == {"counts": [MAX_UNREAD, MAX_UNREAD, MAX_UNREAD, 0, 0]}
     tell("four")
     assert api.post("/api/v1/unread", json={"buses": buses[3:4]}).json() == {"counts": [1]}

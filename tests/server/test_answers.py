@@ -127,7 +127,7 @@ def test_what_nobody_foresaw(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("the secret path /home")
 
-    monkeypatch.setattr(endpoints, "_select", fail)
+    monkeypatch.setattr(endpoints, "_read_page", fail)
     answer = client.get("/api/projects/demo/messages", headers={"X-Request-ID": "broken"})
     assert problem(answer)[:2] == (500, "INTERNAL")
     assert "secret" not in answer.text

@@ -43,7 +43,7 @@ def late_feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 def after_a_look(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
     """What happens between a look at the file and its answer, one thing a look that found nothing."""
     todo: list[Callable[[], object]] = []
-    page = stream._page
+    page = stream._events_after
 
     def look(bus: MessageBus, after: str | None) -> tuple[bytes, str | None]:
         found = page(bus, after)
@@ -51,7 +51,7 @@ def after_a_look(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
             todo.pop(0)()
         return found
 
-    monkeypatch.setattr(stream, "_page", look)
+    monkeypatch.setattr(stream, "_events_after", look)
     return todo
 
 
@@ -79,7 +79,7 @@ def test_a_feed_that_begins_behind_the_streams_look(
 ) -> None:
     """A message is posted after the look, and the feed begins behind it: the stream must look again."""
     [first] = tell("first")
-    has_begun = called(monkeypatch, feed.Feed, "_begin")
+    has_begun = called(monkeypatch, feed.Feed, "_start_after")
 
     def post_and_begin() -> None:
         tell("missed?")
@@ -103,21 +103,21 @@ def test_a_feed_that_passes_by_while_a_stream_looks(
     monkeypatch.setattr(feed, "_RING_EVENTS", 5)
     [first] = tell("first")
     bodies = [str(number) for number in range(20)]
-    number_behind = feed.Feed.number_behind
+    number_after = feed.Feed.number_after
     answers = [None]  # as if it had not begun
 
     def forgetful(one: feed.Feed, msg_id: str | None) -> int | None:
-        return answers.pop() if answers else number_behind(one, msg_id)
+        return answers.pop() if answers else number_after(one, msg_id)
 
     def post_and_pass() -> None:
         [(one, _)] = served.app.state.end_streams.__self__._feeds.values()
-        eventually(lambda: number_behind(one, first))
+        eventually(lambda: number_after(one, first))
         tell(*bodies)
-        eventually(lambda: one._events and one._events[-1].data.count(b'"19"'))
-        assert number_behind(one, first) is None
+        eventually(lambda: one._ring and one._ring[-1].data.count(b'"19"'))
+        assert number_after(one, first) is None
 
     after_a_look += [lambda: None, post_and_pass]
-    monkeypatch.setattr(feed.Feed, "number_behind", forgetful)
+    monkeypatch.setattr(feed.Feed, "number_after", forgetful)
     assert listen(served.url + PROJECT, last_id=first).bodies(20) == bodies
     assert after_a_look == []
 
@@ -201,7 +201,7 @@ def test_a_feed_that_fails(
     listener = listen(served.url + PROJECT)
     assert listener.bodies(1) == ["first"]
     feeds = served.app.state.end_streams.__self__._feeds
-    eventually(lambda: any(one.number_behind(first) is not None for one, _ in feeds.values()))
+    eventually(lambda: any(one.number_after(first) is not None for one, _ in feeds.values()))
     tell("second")
     bodies = [event.json["body"] for event in listener.rest()]
     assert listener.ended
@@ -223,9 +223,9 @@ def test_who_falls_behind_is_given_the_file(
         tell(*bodies[start : start + 100])
         assert fast.bodies(100) == bodies[start : start + 100]
     [(one, _)] = served.app.state.end_streams.__self__._feeds.values()
-    assert len(one._events) <= feed._RING_EVENTS
+    assert len(one._ring) <= feed._RING_EVENTS
     assert one._bytes <= feed._RING_BYTES
-    assert len(one._numbers) <= len(one._events) + 1
+    assert len(one._number_after) <= len(one._ring) + 1
     assert slow.bodies(3_000) == bodies
     tell("live")
     assert (slow.bodies(1), fast.bodies(1)) == (["live"], ["live"])
@@ -245,7 +245,7 @@ def test_one_reading_for_all(
     monkeypatch.setattr(feed, "message_event", counting)
     listeners = [listen(served.url + PROJECT) for _ in range(30)]
     feeds = served.app.state.end_streams.__self__._feeds
-    eventually(lambda: all(one.number_behind(None) is not None for one, _ in feeds.values()))
+    eventually(lambda: all(one.number_after(None) is not None for one, _ in feeds.values()))
     tell("one", "two")
     assert [listener.bodies(2) for listener in listeners] == [["one", "two"]] * 30
     assert encoded == ["one", "two"]

@@ -79,15 +79,15 @@ def test_every_path_is_described() -> None:
 def test_every_field_and_parameter_is_described() -> None:
     """Those that are taken, and no others."""
     schemas = DOCUMENT["components"]["schemas"]
-    assert {*schemas["Post"]["properties"]} == {*params.POSTED_FIELDS}
-    assert {*schemas["PostAnywhere"]["properties"]} == {*params.POSTED_FIELDS, "project_id", "task_id"}
+    assert {*schemas["Post"]["properties"]} == {*params.POST_FIELDS}
+    assert {*schemas["PostAnywhere"]["properties"]} == {*params.POST_FIELDS, "project_id", "task_id"}
     assert schemas["Error"]["properties"]["error"]["properties"]["code"]["enum"] == list(CODES.values())
     parameters = {
         path: {parameter["name"] for parameter in item["get"]["parameters"] if parameter["in"] == "query"}
         for path, item in DOCUMENT["paths"].items()
         if "get" in item
     }
-    assert parameters["/api/v1/messages"] == {*params.LISTED_BY}
+    assert parameters["/api/v1/messages"] == {*params.LIST_PARAMETERS}
     assert parameters["/api/projects/{project_id}/messages"] == {"since", "limit", "first"}
 
 

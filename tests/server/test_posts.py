@@ -141,7 +141,7 @@ def test_a_locked_bus(
 ) -> None:
     """Posts wait for it, but not more than so many, and not for ever; other buses and readers do not wait."""
     monkeypatch.setattr(app, "_LOCK_TIMEOUT", 2.0)  # in which more than 8 come, on any machine
-    monkeypatch.setattr(write_queue, "_MOST_WAITING", 8)
+    monkeypatch.setattr(write_queue, "_MAX_WAITING", 8)
     client = serving().client
 
     def post(number: int) -> tuple[int, str | None]:

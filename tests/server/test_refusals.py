@@ -161,4 +161,4 @@ def test_a_bus_of_something_else(api: httpx.Client, root: Path, problem: ApiErro
         assert str(root) not in answer.text
     status, code, message = problem(api.post(TASK, json={"body": "x"}))
     assert (status, code) == (503, "UNAVAILABLE")
-    assert re.fullmatch(r"the bus cannot be used now: [A-Z][a-z ]+", message)
+    assert re.fullmatch(r"the bus is not available: [A-Z][a-z ]+", message)

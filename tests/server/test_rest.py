@@ -194,7 +194,7 @@ def test_of_one_type(api: httpx.Client, bus: MessageBus) -> None:
 def test_a_rare_type_is_found_without_keeping_all(
     api: httpx.Client, bus: MessageBus, tell: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoints, "_NEAR", 64)
+    monkeypatch.setattr(endpoints, "_MAX_TAIL", 64)
     largest: list[int] = []
     look_back = MessageBus.read_last_n
 

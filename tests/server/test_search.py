@@ -95,7 +95,7 @@ def test_where_a_page_goes_on(ask: Callable[..., Any], log: list[Message], monke
     page = ask(type="FACT,DECISION", after=log[1197].msg_id, limit=2)
     assert (bodies(page), "previous" in page) == (["Body 1199"], False)
 
-    monkeypatch.setattr(listing, "_MOST_READ", 500)
+    monkeypatch.setattr(listing, "_MAX_READ", 500)
     page = ask(text="Body 1199", first=1)
     assert page == {"messages": [], "next": log[499].msg_id}
     while not page["messages"]:

@@ -81,7 +81,7 @@ def test_a_port_that_is_taken(run_agent: Run) -> None:
         done = run_agent("serve", "--port", port)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"Error: cannot listen on 127.0.0.1 port {port}: BusRef already in use; --port 0 takes a free one.\n"
+        f"Error: cannot listen on 127.0.0.1 port {port}: Address already in use; --port 0 takes a free one.\n"
     )
 
 

@@ -1,6 +1,6 @@
-"""What moves while clients are connected.
+"""Posts and streams: what runs while clients are connected.
 
-feed         one follower of a bus for all of its streams
-stream       server-sent events: history from the file, then the feed
-write_queue  the posts to one bus, appended in groups
+feed         one reader of a bus for all of its streams
+stream       server-sent events: missed messages from the file, then new ones from the feed
+write_queue  posts to one bus, appended in groups
 """

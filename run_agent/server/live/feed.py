@@ -1,8 +1,9 @@
-"""One reading of a bus for all its streams.
+"""One reader of a bus for all of its streams.
 
-A thread follows the bus; what comes is encoded once and kept in a short ring. A stream has no queue
-of its own: it has a number, that of the next event it wants. One that falls out of the ring reads
-the file from its last id on, so a slow client costs nobody anything.
+A thread follows the bus. Each message is encoded once and kept in a short ring buffer, where events
+are numbered. A stream has no queue of its own, only the number of the next event it wants. A stream
+that has fallen out of the ring reads the file from its last id on, so a slow client costs the others
+nothing.
 """
 
 from __future__ import annotations
@@ -16,26 +17,26 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from messagebus import GapWarning, MessageBus, SinceIDNotFoundError
-from run_agent.server.buses import BusRef, BusRegistry
+from run_agent.server.buses import BusRef
 from run_agent.server.errors import ApiError
 from run_agent.server.serialization import message_event
 
 _RING_EVENTS = 1_000
 _RING_BYTES = 4 * 1024 * 1024
-_CHUNK = 256 * 1024  # bytes that one send takes at most, but for a longer event
+_CHUNK_BYTES = 256 * 1024  # that one send takes at most, unless a single event is longer
 
 _log = logging.getLogger("run_agent.server")
 
 
-class Event(NamedTuple):
-    """A message as it goes out, and its id, which a stream then stands at."""
+class EncodedMessage(NamedTuple):
+    """A message as an event of a stream."""
 
     msg_id: str
     data: bytes
 
 
 class Chunk(NamedTuple):
-    """Some events in one piece, and where a stream stands behind them."""
+    """Consecutive events for one send, the number of the event after them, and the id of the last one."""
 
     data: bytes
     next: int
@@ -43,60 +44,60 @@ class Chunk(NamedTuple):
 
 
 class Feed:
-    """The news of one bus. Lives in one event loop, and reads in a thread of its own."""
+    """The new messages of one bus. Belongs to one event loop, and reads in a thread of its own."""
 
     def __init__(self, bus: MessageBus) -> None:
         self._bus = bus
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
-        self._events: deque[Event] = deque()
+        self._ring: deque[EncodedMessage] = deque()
         self._bytes = 0
         self._first = 0  # the number of the oldest event in the ring
-        self._before_first: str | None = None  # the id of the message before it
-        self._numbers: dict[str | None, int] = {}  # of each id: that of the event behind it
-        self._chunk: tuple[int, Chunk] | None = None  # the last one made: most streams want the same
-        self._news = asyncio.Event()
+        self._id_before_first: str | None = None
+        self._number_after: dict[str | None, int] = {}  # by message id; None stands for the start of an empty log
+        self._cached_chunk: tuple[int, Chunk] | None = None  # most streams want the same one
+        self._changed = asyncio.Event()
         self.ended = False
         threading.Thread(target=self._follow, name="feed", daemon=True).start()
 
     def end(self) -> None:
-        """End the thread, soon, and the streams, at once."""
+        """End the streams now, and the thread soon."""
         self._stop.set()
         self.ended = True
-        self._wake()
+        self._notify()
 
-    def number_behind(self, msg_id: str | None) -> int | None:
-        """The number of the event behind this message; None where the ring does not reach there."""
-        return self._numbers.get(msg_id)
+    def number_after(self, msg_id: str | None) -> int | None:
+        """The number of the event after this message; None if the ring does not reach back that far."""
+        return self._number_after.get(msg_id)
 
     def chunk(self, number: int) -> Chunk | None:
-        """The events from ``number`` on; None where they have left the ring."""
+        """The events from ``number`` on; None if it has left the ring."""
         if number < self._first:
             return None
-        if self._chunk is None or self._chunk[0] != number:
-            self._chunk = number, self._joined(number)
-        return self._chunk[1]
+        if self._cached_chunk is None or self._cached_chunk[0] != number:
+            self._cached_chunk = number, self._make_chunk(number)
+        return self._cached_chunk[1]
 
-    async def more_than(self, number: int) -> None:
-        """Wait until there is an event with that number, or the feed has ended."""
-        while number >= self._first + len(self._events) and not self.ended:
-            await self._news.wait()
+    async def wait_for(self, number: int) -> None:
+        """Wait until the event with this number exists, or the feed has ended."""
+        while number >= self._first + len(self._ring) and not self.ended:
+            await self._changed.wait()
 
     @property
-    def news(self) -> asyncio.Event:
-        """What is set as soon as anything comes from now on: take it, look elsewhere, then wait for it."""
-        return self._news
+    def changed(self) -> asyncio.Event:
+        """Set at the next change. To miss none: get it, check whatever you wait for, and only then wait."""
+        return self._changed
 
-    def _joined(self, number: int) -> Chunk:
+    def _make_chunk(self, number: int) -> Chunk:
         data: list[bytes] = []
         size, msg_id = 0, None
-        for position in range(number - self._first, len(self._events)):
-            one = self._events[position]
-            if data and size + len(one.data) > _CHUNK:
+        for position in range(number - self._first, len(self._ring)):
+            event = self._ring[position]
+            if data and size + len(event.data) > _CHUNK_BYTES:
                 break
-            data.append(one.data)
-            size += len(one.data)
-            msg_id = one.msg_id
+            data.append(event.data)
+            size += len(event.data)
+            msg_id = event.msg_id
         return Chunk(b"".join(data), number + len(data), msg_id)
 
     # --- in the thread ---
@@ -105,105 +106,104 @@ class Feed:
         try:
             while not self._stop.is_set():
                 self._follow_from(self._bus.last_id())
-        except Exception:  # noqa: BLE001 - the end of a thread: whatever it was, streams must not wait for it
-            _log.exception("following a bus failed; its streams end, and their clients come again")
-        self._in_loop(self.end)
+        except Exception:  # noqa: BLE001 - the end of a thread: streams must never wait for a dead one
+            _log.exception("following a bus failed; its streams end, and their clients will reconnect")
+        self._call_in_loop(self.end)
 
     def _follow_from(self, last_id: str | None) -> None:
-        self._in_loop(self._begin, last_id)
+        self._call_in_loop(self._start_after, last_id)
         try:
-            for message in self._bus.follow(last_id, stop=self._stop, on_gap=self._tell_gap):
-                self._in_loop(self._push, Event(message.msg_id, message_event(message)))
+            for message in self._bus.follow(last_id, stop=self._stop, on_gap=self._on_gap):
+                self._call_in_loop(self._add, EncodedMessage(message.msg_id, message_event(message)))
         except SinceIDNotFoundError:
-            pass  # it was removed between the two looks: begin again
+            pass  # last_id was removed before the first read: start again
 
-    def _tell_gap(self, _gap: GapWarning) -> None:
-        self._in_loop(self._forget)
+    def _on_gap(self, _gap: GapWarning) -> None:
+        self._call_in_loop(self._invalidate)
 
-    def _in_loop(self, what: object, *args: object) -> None:
+    def _call_in_loop(self, function: object, *args: object) -> None:
         try:
-            self._loop.call_soon_threadsafe(what, *args)  # type: ignore[arg-type]
-        except RuntimeError:  # the loop is closed: there is nobody left to tell
+            self._loop.call_soon_threadsafe(function, *args)  # type: ignore[arg-type]
+        except RuntimeError:  # the loop is closed, and all streams with it
             self._stop.set()
 
     # --- in the loop ---
 
-    def _begin(self, last_id: str | None) -> None:
-        self._forget()
-        self._before_first = last_id
-        self._numbers[last_id] = self._first
+    def _start_after(self, last_id: str | None) -> None:
+        self._invalidate()
+        self._id_before_first = last_id
+        self._number_after[last_id] = self._first
 
-    def _forget(self) -> None:
-        """What comes does not follow what was: by new numbers, so that streams look for their place in
-        the file, and are told where it is gone."""
-        self._first += len(self._events) + 1
-        self._events.clear()
-        self._numbers.clear()
-        self._before_first = self._chunk = None
+    def _invalidate(self) -> None:
+        """Empty the ring. Skipping a number makes every stream miss, re-read the file from its cursor, and send
+        ``reset`` if the cursor is gone."""
+        self._first += len(self._ring) + 1
+        self._ring.clear()
+        self._number_after.clear()
+        self._id_before_first = self._cached_chunk = None
         self._bytes = 0
-        self._wake()
+        self._notify()
 
-    def _push(self, new: Event) -> None:
-        self._events.append(new)
-        self._bytes += len(new.data)
-        self._chunk = None
-        self._numbers.pop(None, None)  # who finds the log empty from now on, after somebody removed it
-        self._numbers[new.msg_id] = self._first + len(self._events)
-        while len(self._events) > _RING_EVENTS or (self._bytes > _RING_BYTES and len(self._events) > 1):
+    def _add(self, event: EncodedMessage) -> None:
+        self._ring.append(event)
+        self._bytes += len(event.data)
+        self._cached_chunk = None
+        self._number_after.pop(None, None)  # a stream that finds the log empty from now on sees one that was removed
+        self._number_after[event.msg_id] = self._first + len(self._ring)
+        while len(self._ring) > _RING_EVENTS or (self._bytes > _RING_BYTES and len(self._ring) > 1):
             self._drop_oldest()
-        self._wake()
+        self._notify()
 
     def _drop_oldest(self) -> None:
-        oldest = self._events.popleft()
+        oldest = self._ring.popleft()
         self._bytes -= len(oldest.data)
         self._first += 1
-        if self._numbers.get(self._before_first, self._first) < self._first:
-            del self._numbers[self._before_first]
-        self._before_first = oldest.msg_id
+        if self._number_after.get(self._id_before_first, self._first) < self._first:
+            del self._number_after[self._id_before_first]
+        self._id_before_first = oldest.msg_id
 
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 class Feeds:
-    """The feeds that somebody listens to."""
+    """The feeds that have streams; each one ends with its last stream."""
 
-    def __init__(self, buses: BusRegistry, *, most: int, most_on_one: int) -> None:
-        self._buses = buses
-        self._most = most
-        self._most_on_one = most_on_one
+    def __init__(self, *, max_streams: int, max_streams_per_bus: int) -> None:
+        self._max_streams = max_streams
+        self._max_streams_per_bus = max_streams_per_bus
         self._streams = 0
         self._ended = False
         self._feeds: dict[BusRef, tuple[Feed, int]] = {}
 
     @contextmanager
-    def listening(self, at: BusRef, bus: MessageBus) -> Iterator[Feed]:
-        """The feed of a bus, for one stream. Raises ApiError where there are too many of them."""
-        feed, listeners = self._feeds.get(at) or (None, 0)
+    def subscription(self, ref: BusRef, bus: MessageBus) -> Iterator[Feed]:
+        """The feed of a bus, for one stream. Raises ApiError if too many streams are open."""
+        feed, streams = self._feeds.get(ref) or (None, 0)
         if self._ended:
-            raise ApiError(503, "the server is ending; come again", headers={"Retry-After": "1"})
-        if self._streams >= self._most or listeners >= self._most_on_one:
-            raise ApiError(503, "too many streams are open; close some, or come again", headers={"Retry-After": "5"})
+            raise ApiError(503, "the server is shutting down; retry", headers={"Retry-After": "1"})
+        if self._streams >= self._max_streams or streams >= self._max_streams_per_bus:
+            raise ApiError(503, "too many open streams; close some or retry later", headers={"Retry-After": "5"})
         if feed is None or feed.ended:
             feed = Feed(bus)
-        self._feeds[at] = feed, listeners + 1
+        self._feeds[ref] = feed, streams + 1
         self._streams += 1
         try:
             yield feed
         finally:
-            self._leave(at)
+            self._unsubscribe(ref)
 
     def end(self) -> None:
-        """End every stream, in good order, and begin no more: the server stops."""
+        """End all streams in good order, and refuse new ones: the server is shutting down."""
         self._ended = True
         for feed, _ in self._feeds.values():
             feed.end()
 
-    def _leave(self, at: BusRef) -> None:
-        feed, listeners = self._feeds[at]
+    def _unsubscribe(self, ref: BusRef) -> None:
+        feed, streams = self._feeds[ref]
         self._streams -= 1
-        self._feeds[at] = feed, listeners - 1
-        if listeners == 1:
+        self._feeds[ref] = feed, streams - 1
+        if streams == 1:
             feed.end()
-            del self._feeds[at]
+            del self._feeds[ref]

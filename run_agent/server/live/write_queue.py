@@ -1,7 +1,7 @@
-"""Posting: the posts to one bus stand in a line, and one thread takes all that wait at once.
+"""Group commit: the posts to one bus wait in a queue, and one thread appends all that are waiting.
 
-So a bus that another process holds locked keeps one thread waiting and not all of them, and posts
-that come together share the way to the file and, with fsync, one flush.
+A bus that another process holds locked occupies one thread instead of all of them, and posts that
+arrive together share one write and, with fsync, one flush.
 """
 
 from __future__ import annotations
@@ -16,60 +16,60 @@ from messagebus import Draft, DurabilityError, InvalidMessageError, Message, Mes
 from run_agent.server.buses import BusRef, BusRegistry
 from run_agent.server.errors import too_many_requests
 
-_MOST_WAITING = 64  # posts to one bus
+_MAX_WAITING = 64  # posts to one bus
 
 
 class _Post(NamedTuple):
     draft: Draft
     key: str | None
-    stored: asyncio.Future[Message]
+    result: asyncio.Future[Message]
 
 
 class WriteQueue:
-    """Appends to the buses of a buses. Lives in one event loop."""
+    """Appends to all buses of a registry. Belongs to one event loop."""
 
     def __init__(self, buses: BusRegistry) -> None:
         self._buses = buses
-        self._lines: dict[BusRef, list[_Post]] = {}
+        self._queues: dict[BusRef, list[_Post]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def append(self, at: BusRef, draft: Draft, key: str | None) -> Message:
+    async def append(self, ref: BusRef, draft: Draft, key: str | None) -> Message:
         """Store one message. Raises ApiError, and what ``append_message`` raises."""
-        self._buses.bus(at).check_message(draft)  # before a directory is made for it
-        line = self._lines.get(at)
-        if line is None:
-            line = self._lines[at] = []
-            task = asyncio.create_task(self._work_off(at, line))
-            self._tasks.add(task)  # the loop itself would forget it
+        self._buses.bus(ref).check_message(draft)  # before its directory is created
+        queue = self._queues.get(ref)
+        if queue is None:
+            queue = self._queues[ref] = []
+            task = asyncio.create_task(self._drain(ref, queue))
+            self._tasks.add(task)  # the loop itself keeps only a weak reference
             task.add_done_callback(self._tasks.discard)
-        elif len(line) >= _MOST_WAITING:
-            raise too_many_requests(f"{_MOST_WAITING} posts are waiting for this bus already")
+        elif len(queue) >= _MAX_WAITING:
+            raise too_many_requests(f"{_MAX_WAITING} posts are already waiting for this bus; retry")
         post = _Post(draft, key, asyncio.get_running_loop().create_future())
-        line.append(post)
-        return await post.stored
+        queue.append(post)
+        return await post.result
 
-    async def _work_off(self, at: BusRef, line: list[_Post]) -> None:
-        while line:
-            posts, line[:] = line[:], []
-            answers = await run_in_threadpool(self._append_all, at, posts)
-            for post, answer in zip(posts, answers, strict=True):
-                if post.stored.cancelled():
-                    continue  # whoever posted it has gone; it is stored all the same
-                if isinstance(answer, Exception):
-                    post.stored.set_exception(answer)
+    async def _drain(self, ref: BusRef, queue: list[_Post]) -> None:
+        while queue:
+            posts, queue[:] = queue[:], []
+            outcomes = await run_in_threadpool(self._append_group, ref, posts)
+            for post, outcome in zip(posts, outcomes, strict=True):
+                if post.result.cancelled():
+                    continue  # its client has disconnected; it is stored all the same
+                if isinstance(outcome, Exception):
+                    post.result.set_exception(outcome)
                 else:
-                    post.stored.set_result(answer)
-        del self._lines[at]
+                    post.result.set_result(outcome)
+        del self._queues[ref]
 
-    def _append_all(self, at: BusRef, posts: list[_Post]) -> Sequence[Message | Exception]:
-        """Each post's message, or why it was not stored."""
+    def _append_group(self, ref: BusRef, posts: list[_Post]) -> Sequence[Message | Exception]:
+        """The message of each post, or the error that it gets."""
         try:
-            bus = self._buses.bus_to_post(at)
+            bus = self._buses.bus_to_post(ref)
             if len(posts) > 1 and not any(post.key for post in posts):
                 return bus.append_messages([post.draft for post in posts])
         except InvalidMessageError:
-            pass  # one of them: then one after another
-        except DurabilityError as error:  # all of them are stored, and each is told its own id
+            pass  # at least one of them is invalid: append them one by one
+        except DurabilityError as error:  # all of them are stored: each error names its own message
             return [DurabilityError(error.path, (msg_id,), error.reason) for msg_id in error.msg_ids]
         except Exception as error:  # noqa: BLE001 - raised again where each post waits
             return [error] * len(posts)

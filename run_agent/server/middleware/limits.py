@@ -1,8 +1,8 @@
-"""A connection: uvicorn's, with the limits that uvicorn leaves to a proxy in front of it.
+"""Limits on connections, which uvicorn leaves to a proxy in front of it.
 
-A request must be there soon, head and body: whoever says nothing, or a byte now and then, or goes on
-without end, is cut off. There are so many connections and no more, fewer than descriptors: where those
-run out nothing works, and asyncio fills the log with it. And what is no HTTP gets an answer like any other.
+A request must arrive in time, head and body: a client that is silent, trickles bytes or never ends
+is disconnected. The number of connections stays below that of descriptors, because once those run
+out nothing works and asyncio floods the log. Bytes that are not HTTP get a JSON error as well.
 """
 
 from __future__ import annotations
@@ -17,69 +17,69 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from run_agent.server.errors import ApiError
-from run_agent.server.middleware.request_log import SECURITY_HEADERS
+from run_agent.server.middleware.security_headers import SECURITY_HEADERS
 
-_LONGEST_REQUEST = 30.0  # seconds that a request may take to come
-_MOST_CONNECTIONS = 5_120  # as many streams as there may be, and 1,024
+_REQUEST_TIMEOUT = 30.0  # seconds that a request may take to arrive
+_MAX_CONNECTIONS = 5_120  # as many as there may be streams, plus 1,024
 
 _log = logging.getLogger("run_agent.server")
 
 
 class Connection(H11Protocol):
-    """One client."""
+    """uvicorn's connection to one client, with limits."""
 
-    _due: asyncio.TimerHandle | None = None
+    _timeout: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > _most_connections():
-            self._refuse(ApiError(503, "too many connections are open; come again", headers={"Retry-After": "5"}))
+        if len(self.connections) > _max_connections():
+            self._refuse(ApiError(503, "too many connections; retry later", headers={"Retry-After": "5"}))
         else:
-            self._await_request()
+            self._start_timeout()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):  # there is more to come
-            self._await_request()
+        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):  # more of the request is to come
+            self._start_timeout()
         else:
-            self._stop_waiting()
+            self._cancel_timeout()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
+        self._cancel_timeout()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """uvicorn's answer to what it cannot read: ours instead."""
-        self._refuse(ApiError(400, "the request is no HTTP/1.1, or its head is too long"))
+        """uvicorn calls this for bytes that it cannot parse. Our response replaces its own."""
+        self._refuse(ApiError(400, "not a valid HTTP/1.1 request, or its headers are too long"))
 
-    def _await_request(self) -> None:
-        if self._due is None:
-            self._due = self.loop.call_later(_LONGEST_REQUEST, self._cut_off)
+    def _start_timeout(self) -> None:
+        if self._timeout is None:
+            self._timeout = self.loop.call_later(_REQUEST_TIMEOUT, self._abort)
 
-    def _stop_waiting(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+    def _cancel_timeout(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
 
-    def _cut_off(self) -> None:
-        _log.info("a request was not there after %g s: its connection was cut off", _LONGEST_REQUEST)
+    def _abort(self) -> None:
+        _log.info("request timed out after %g s", _REQUEST_TIMEOUT)
         self.transport.abort()
 
-    def _refuse(self, problem: ApiError) -> None:
-        """Answer without a request, and close."""
+    def _refuse(self, error: ApiError) -> None:
+        """Send an error without handling a request, and close."""
         request_id = uuid.uuid4().hex
-        _log.info("a connection was closed: %s", problem.message, extra={"request_id": request_id})
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # else an answer is on its way already
-            answer = problem.answer()
-            answer.headers.update({**SECURITY_HEADERS, "X-Request-ID": request_id, "Connection": "close"})
-            reason = HTTPStatus(problem.status).phrase
-            head = h11.Response(status_code=problem.status, headers=answer.raw_headers, reason=reason)
-            for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+        _log.info("connection closed: %s", error.message, extra={"request_id": request_id})
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # else a response has already started
+            response = error.response()
+            response.headers.update({**SECURITY_HEADERS, "X-Request-ID": request_id, "Connection": "close"})
+            reason = HTTPStatus(error.status).phrase
+            head = h11.Response(status_code=error.status, headers=response.raw_headers, reason=reason)
+            for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
 
-def _most_connections() -> int:
-    """Half the descriptors at most: the rest is for buses, and for those that come all at once to be refused."""
+def _max_connections() -> int:
+    """At most half the descriptors: the rest is for buses, and for a burst of connections while they are refused."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return min(_MOST_CONNECTIONS, descriptors // 2)
+    return min(_MAX_CONNECTIONS, descriptors // 2)

@@ -1,4 +1,4 @@
-"""Every request has an id, one line in the log, and an answer, also where nobody foresaw the error."""
+"""The request log. Every request gets an id, one line in the log, and a response, even after an unexpected error."""
 
 from __future__ import annotations
 
@@ -15,22 +15,16 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from run_agent.server.errors import ApiError
+from run_agent.server.middleware.security_headers import SECURITY_HEADERS
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-_GONE = 499  # for the log: the client went away before it had said all (nginx's number)
+_CLIENT_CLOSED_REQUEST = 499  # for the log: the client disconnected before the request was complete (as in nginx)
 
 _log = logging.getLogger("run_agent.server")
 
 
 class RequestLog:
-    """Middleware, the outermost."""
+    """The outermost middleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -45,7 +39,7 @@ class RequestLog:
         started = time.monotonic()
         status = 0
 
-        async def noting(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -56,20 +50,20 @@ class RequestLog:
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, send_with_headers)
         except ClientDisconnect:
-            status = _GONE
-        except Exception:  # noqa: BLE001 - the boundary: whatever it was, the client gets an answer
-            _log.exception("a request failed in a way nobody foresaw", extra={"request_id": request_id})
+            status = _CLIENT_CLOSED_REQUEST
+        except Exception:  # noqa: BLE001 - the boundary: after any error the client gets a response
+            _log.exception("unexpected error in a request", extra={"request_id": request_id})
             if not status:
-                problem = ApiError(500, f"something unexpected happened; the log knows more under {request_id}")
-                await problem.answer()(scope, receive, noting)
+                error = ApiError(500, f"internal error; see request {request_id} in the server log")
+                await error.response()(scope, receive, send_with_headers)
         finally:
-            _write_line(scope, status, time.monotonic() - started, request_id)
+            _log_request(scope, status, time.monotonic() - started, request_id)
 
 
-def _write_line(scope: Scope, status: int, seconds: float, request_id: str) -> None:
-    """``method path status ms id``; the path as it was sent, in which nothing can end the line."""
+def _log_request(scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    """``method path status ms id``. The path stays percent-encoded, as it was sent, so it cannot contain a line end."""
     raw = (scope.get("raw_path") or quote(scope["path"]).encode()).partition(b"?")[0]
     path = raw.decode("ascii", "backslashreplace")
     fields = {"method": scope["method"], "path": path, "status": status, "ms": round(1000 * seconds, 1)}
@@ -88,7 +82,7 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, message, and what is known of the request."""
+    """One JSON object a line: time, level, message, and the fields of the request."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {

@@ -1,5 +1,7 @@
-"""All buses at a glance, cheap enough to be asked for every few seconds: which there are, what came last,
-and how much of it a reader has not seen."""
+"""All buses at a glance: the last message of each, and how many messages a reader has not seen.
+
+Clients poll this every few seconds, so a bus is read again only if its files have changed.
+"""
 
 from __future__ import annotations
 
@@ -8,45 +10,37 @@ from contextlib import closing
 from itertools import islice
 from typing import Any
 
-from messagebus import BusError, SinceIDNotFoundError
-from run_agent.server.buses import BusRef, BusRegistry, BusStat
+from messagebus import SinceIDNotFoundError
+from run_agent.server.buses import BusRef, BusRegistry, BusStat, describe
 
-MOST_UNREAD = 100  # that are counted; a reader need not know more exactly
+MAX_UNREAD = 100  # messages are counted up to this number
 
 
 class Activity:
-    """What goes on in a buses. A bus is read again only when its files have changed. Threads may share it."""
+    """The activity on all buses. Safe to share between threads."""
 
     def __init__(self, buses: BusRegistry) -> None:
         self._buses = buses
         self._lock = threading.Lock()
-        self._known: dict[BusRef, tuple[BusStat, dict[str, Any]]] = {}
+        self._cache: dict[BusRef, tuple[BusStat, dict[str, Any]]] = {}
 
     def all(self) -> list[dict[str, Any]]:
-        """Every bus: where it is, its size, and the last message's id, time and type."""
+        """Every bus as JSON: project and task, size, and the last message's id, time and type."""
         with self._lock:
-            seen = {at: self._described(at, look) for at, look in self._buses.stats()}
-            self._known = seen
-        return [about for _, about in seen.values()]
+            self._cache = current = {ref: self._summary(ref, stat) for ref, stat in self._buses.stats()}
+        return [summary for _, summary in current.values()]
 
-    def unread(self, at: BusRef, after: str | None) -> int:
-        """How many messages came after an id; ``MOST_UNREAD`` at most."""
+    def unread(self, ref: BusRef, after: str | None) -> int:
+        """How many messages came after an id, ``MAX_UNREAD`` at most; all of them if the id is unknown."""
         try:
-            with closing(self._buses.bus(at).iter_messages(after)) as messages:
-                return sum(1 for _ in islice(messages, MOST_UNREAD))
+            with closing(self._buses.bus(ref).iter_messages(after)) as messages:
+                return sum(1 for _ in islice(messages, MAX_UNREAD))
         except SinceIDNotFoundError:
-            return self.unread(at, None)
+            return self.unread(ref, None)
 
-    def _described(self, at: BusRef, look: BusStat) -> tuple[BusStat, dict[str, Any]]:
-        known = self._known.get(at)
-        if known and known[0] == look:
-            return known
-        try:
-            newest = self._buses.bus(at).read_last_n(1)
-        except (BusError, OSError):
-            newest = []  # one bus that cannot be read hides no other
-        task = {"task_id": at.task_id} if at.task_id else {}
-        about: dict[str, Any] = {"project_id": at.project_id, **task, "size": look.size}
-        for message in newest:
-            about |= {"last": message.to_json()["timestamp"], "last_id": message.msg_id, "last_type": message.type}
-        return look, about
+    def _summary(self, ref: BusRef, stat: BusStat) -> tuple[BusStat, dict[str, Any]]:
+        cached = self._cache.get(ref)
+        if cached and cached[0] == stat:
+            return cached
+        ids = {"project_id": ref.project_id} | ({"task_id": ref.task_id} if ref.task_id else {})
+        return stat, ids | describe(self._buses.bus(ref), stat, ("last", "last_id", "last_type"))

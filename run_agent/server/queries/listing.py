@@ -1,4 +1,4 @@
-"""Pages of a log, from either end, of the messages that fit: found by its index, read from the file."""
+"""Result pages of matching messages, from either end of a log: found in its index, read from the file."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 from messagebus import Message, MessageBus, SinceIDNotFoundError
 from run_agent.server.buses import BusRef
-from run_agent.server.params import MOST_MESSAGES, ListQuery
+from run_agent.server.params import MAX_MESSAGES, ListQuery
 from run_agent.server.queries.message_index import MessageIndex, MessageIndexes
 
-_STRETCH = 500  # messages that are looked at together
-_MOST_READ = 20_000  # of which one request reads the bodies; the next page goes on from there
+_BATCH = 500  # messages that are read together
+_MAX_READ = 20_000  # messages whose bodies one request reads; the next result page continues there
 
 
-class Found(NamedTuple):
-    """A page, and the ids from which to go on: after ``next``; before ``previous``, where not everything older that
-    was asked for has been looked at."""
+class ResultPage(NamedTuple):
+    """Messages, and the ids to continue from: after ``next``, and before ``previous`` if older messages in the range
+    of the query have not been searched."""
 
     messages: list[Message]
     next: str | None
@@ -24,42 +24,42 @@ class Found(NamedTuple):
     replies: dict[str, int]
 
 
-def search(indexes: MessageIndexes, bus: MessageBus, at: BusRef, wanted: ListQuery) -> Found:
-    """Raises ApiError for an unknown ``since`` or ``before``."""
-    index = indexes.of(at)
+def find_page(indexes: MessageIndexes, bus: MessageBus, ref: BusRef, query: ListQuery) -> ResultPage:
+    """Raises UnknownIDError for an unknown ``since`` or ``before``."""
+    index = indexes.of(ref)
     try:
-        return _page(index, bus, wanted)
-    except _StaleError:  # somebody changed the middle of the file
-        indexes.forget(at)
-        return _page(indexes.of(at), bus, wanted)
+        return _result_page(index, bus, query)
+    except _StaleError:  # the middle of the file was edited
+        indexes.forget(ref)
+        return _result_page(indexes.of(ref), bus, query)
 
 
 class _StaleError(Exception):
-    """The file does not hold what the index says."""
+    """The file differs from what the index says."""
 
 
-def _page(index: MessageIndex, bus: MessageBus, wanted: ListQuery) -> Found:
-    low, high = _span(index, wanted)
-    forward, most = wanted.first is not None, min(wanted.first or wanted.limit or MOST_MESSAGES, MOST_MESSAGES)
+def _result_page(index: MessageIndex, bus: MessageBus, query: ListQuery) -> ResultPage:
+    low, high = _position_range(index, query)
+    forward, count = query.first is not None, min(query.first or query.limit or MAX_MESSAGES, MAX_MESSAGES)
     found: list[tuple[int, Message]] = []
-    start, stop = (low, low) if forward else (high, high)  # what has been looked at
+    start, stop = (low, low) if forward else (high, high)  # the range that has been searched
     read = 0
-    for low_end, high_end in _stretches(low, high, forward=forward):
+    for low_end, high_end in _batches(low, high, forward=forward):
         start, stop = min(start, low_end), max(stop, high_end)
-        places = _places(index, wanted, low_end, high_end)
-        if wanted.text is None:
-            places = places[: most - len(found)] if forward else places[len(found) - most :]
-        read += len(places)
-        new = [pair for pair in _read(index, bus, places) if _says(pair[1], wanted.text)]
+        positions = _matching_positions(index, query, low_end, high_end)
+        if query.text is None:
+            positions = positions[: count - len(found)] if forward else positions[len(found) - count :]
+        read += len(positions)
+        new = [pair for pair in _read(index, bus, positions) if _contains(pair[1], query.text)]
         found = found + new if forward else new + found
-        if len(found) >= most or read >= _MOST_READ:
+        if len(found) >= count or read >= _MAX_READ:
             break
-    is_full, is_unfinished = len(found) >= most, forward and stop < high
+    is_full, is_unfinished = len(found) >= count, forward and stop < high
     if is_full:
-        found = found[:most] if forward else found[-most:]
+        found = found[:count] if forward else found[-count:]
         start = start if forward else found[0][0]
-    ids = [index.ids[here] for here, _ in found]
-    return Found(
+    ids = [index.ids[position] for position, _ in found]
+    return ResultPage(
         [message for _, message in found],
         next=index.ids[stop - 1] if is_unfinished and not is_full else ids[-1] if ids else None,
         previous=index.ids[start] if low < start < len(index) else None,
@@ -67,48 +67,48 @@ def _page(index: MessageIndex, bus: MessageBus, wanted: ListQuery) -> Found:
     )
 
 
-def _span(index: MessageIndex, wanted: ListQuery) -> tuple[int, int]:
-    """The positions from which and up to which to look."""
-    floor, ceiling = index.between(wanted.start, wanted.end, len(index))
-    low = max(floor, index.position(wanted.since) + 1 if wanted.since else 0)
-    high = min(ceiling, index.position(wanted.before)) if wanted.before else ceiling
+def _position_range(index: MessageIndex, query: ListQuery) -> tuple[int, int]:
+    """The range of positions to search."""
+    floor, ceiling = index.between(query.start, query.end, len(index))
+    low = max(floor, index.position(query.since) + 1 if query.since else 0)
+    high = min(ceiling, index.position(query.before)) if query.before else ceiling
     return low, max(low, high)
 
 
-def _stretches(low: int, high: int, *, forward: bool) -> Iterator[tuple[int, int]]:
+def _batches(low: int, high: int, *, forward: bool) -> Iterator[tuple[int, int]]:
     if forward:
-        yield from ((start, min(start + _STRETCH, high)) for start in range(low, high, _STRETCH))
+        yield from ((start, min(start + _BATCH, high)) for start in range(low, high, _BATCH))
     else:
-        yield from ((max(stop - _STRETCH, low), stop) for stop in range(high, low, -_STRETCH))
+        yield from ((max(stop - _BATCH, low), stop) for stop in range(high, low, -_BATCH))
 
 
-def _places(index: MessageIndex, wanted: ListQuery, start: int, stop: int) -> list[int]:
+def _matching_positions(index: MessageIndex, query: ListQuery, start: int, stop: int) -> list[int]:
     candidates: Sequence[int] = range(start, stop)
-    if wanted.parent is not None:
-        candidates = [here for here in index.replies.get(wanted.parent, ()) if start <= here < stop]
-    if wanted.msg_id is not None:
-        here = index.positions.get(wanted.msg_id, -1)
-        candidates = [here] if here in candidates else []
-    places = list(index.matching(wanted.types, wanted.run_id).among(candidates))
+    if query.parent is not None:
+        candidates = [position for position in index.replies.get(query.parent, ()) if start <= position < stop]
+    if query.msg_id is not None:
+        position = index.positions.get(query.msg_id, -1)
+        candidates = [position] if position in candidates else []
+    positions = list(index.matching(query.types, query.run_id).among(candidates))
     if index.in_order:
-        return places
-    return [here for here in places if index.is_between(here, wanted.start, wanted.end)]
+        return positions
+    return [position for position in positions if index.is_between(position, query.start, query.end)]
 
 
-def _read(index: MessageIndex, bus: MessageBus, places: list[int]) -> Iterator[tuple[int, Message]]:
-    """The messages at these positions, in one piece with those between."""
-    if not places:
+def _read(index: MessageIndex, bus: MessageBus, positions: list[int]) -> Iterator[tuple[int, Message]]:
+    """The messages at these positions; those between are read with them and skipped."""
+    if not positions:
         return
-    first = places[0]
+    first = positions[0]
     try:
-        messages = bus.read_messages(index.ids[first - 1] if first else None, first=places[-1] - first + 1)
+        messages = bus.read_messages(index.ids[first - 1] if first else None, first=positions[-1] - first + 1)
     except SinceIDNotFoundError:
         raise _StaleError from None
-    for here in places:
-        if here - first >= len(messages) or messages[here - first].msg_id != index.ids[here]:
+    for position in positions:
+        if position - first >= len(messages) or messages[position - first].msg_id != index.ids[position]:
             raise _StaleError
-        yield here, messages[here - first]
+        yield position, messages[position - first]
 
 
-def _says(message: Message, text: str | None) -> bool:
+def _contains(message: Message, text: str | None) -> bool:
     return text is None or text.casefold() in message.body.casefold()

@@ -1,7 +1,7 @@
-"""What a bus holds, without the bodies: ids, times, types, runs, and who answers whom.
+"""What a bus holds, without the bodies: ids, times, types, runs, and which message answers which.
 
-Kept in memory, read on as the file grows, and made anew where somebody cut or replaced it. With it
-pages of a long log are found from either end, and counted, without reading all of it each time.
+An index is kept in memory, extended as the file grows, and rebuilt if the file was cut or replaced.
+It finds and counts messages from either end of a long log without reading the whole file each time.
 """
 
 from __future__ import annotations
@@ -16,17 +16,24 @@ from dataclasses import dataclass, field
 
 from messagebus import RUN_CRASH, RUN_START, RUN_STOP, Message, MessageBus, SinceIDNotFoundError
 from run_agent.server.buses import BusRef, BusRegistry
-from run_agent.server.errors import ApiError, unknown
 
-ASKING = ("ISSUE", "QUESTION")  # types that wait for an answer
-ANSWERING = ("answers", "closes", "fixes", "resolves")  # kinds of parents that are one
+QUESTION_TYPES = ("ISSUE", "QUESTION")  # that wait for an answer
+ANSWER_KINDS = ("answers", "closes", "fixes", "resolves")  # a parent of such a kind is answered
 _STATES = {RUN_START: "running", RUN_STOP: "stopped", RUN_CRASH: "crashed"}
-_MOST_KNOWN = 1_000_000  # messages in all indexes, some 250 bytes each
+_MAX_MESSAGES = 1_000_000  # in all indexes together; about 250 bytes each
+
+
+class UnknownIDError(LookupError):
+    """The log does not hold this id."""
+
+    def __init__(self, msg_id: str) -> None:
+        super().__init__(msg_id)
+        self.msg_id = msg_id
 
 
 @dataclass
 class Run:
-    """One run, by its messages; times in seconds since 1970."""
+    """A run, as its messages describe it; times in seconds since 1970."""
 
     first: float
     last: float = 0.0
@@ -35,18 +42,18 @@ class Run:
     started: float | None = None
     ended: float | None = None
 
-    def add(self, kind: str, time: float) -> None:
+    def add(self, type_: str, time: float) -> None:
         self.count += 1
         self.last = time
-        self.state = _STATES.get(kind, self.state)
-        if kind == RUN_START:
+        self.state = _STATES.get(type_, self.state)
+        if type_ == RUN_START:
             self.started, self.ended = time, None
-        elif kind in _STATES:
+        elif type_ in _STATES:
             self.ended = time
 
 
-class Column:
-    """Texts of which there are few, one for each message, as numbers."""
+class EncodedColumn:
+    """A text for each message, stored as a number: few of the texts differ (dictionary encoding)."""
 
     def __init__(self) -> None:
         self.names: dict[str, int] = {}
@@ -61,15 +68,15 @@ class Column:
 
 @dataclass
 class MessageIndex:
-    """The messages of one bus, by their position in the log."""
+    """The messages of one bus, by position in the log."""
 
     ids: list[str] = field(default_factory=list)
     positions: dict[str, int] = field(default_factory=dict)
     times: array[float] = field(default_factory=lambda: array("d"))
-    in_order: bool = True  # the times ascend, as they do unless somebody gave some
-    types: Column = field(default_factory=Column)
-    runs: Column = field(default_factory=Column)
-    run: dict[str, Run] = field(default_factory=dict)
+    in_order: bool = True  # the times ascend, as they do unless a writer chose some
+    types: EncodedColumn = field(default_factory=EncodedColumn)
+    run_ids: EncodedColumn = field(default_factory=EncodedColumn)
+    runs: dict[str, Run] = field(default_factory=dict)
     replies: dict[str, list[int]] = field(default_factory=dict)  # positions, by the id of the parent
     unanswered: dict[str, int] = field(default_factory=dict)  # positions, by id
 
@@ -77,41 +84,41 @@ class MessageIndex:
         return len(self.ids)
 
     def position(self, msg_id: str) -> int:
-        """Raises ApiError."""
+        """Raises UnknownIDError."""
         if msg_id not in self.positions:
-            raise ApiError(404, unknown(msg_id))
+            raise UnknownIDError(msg_id)
         return self.positions[msg_id]
 
     def add(self, message: Message) -> None:
-        here, kind, time = len(self.ids), message.type.upper(), message.ts.timestamp()
+        position, type_, time = len(self.ids), message.type.upper(), message.ts.timestamp()
         self.in_order = self.in_order and (not self.times or self.times[-1] <= time)
         self.times.append(time)
-        self.types.append(kind)
-        self.runs.append(message.run_id or "")
+        self.types.append(type_)
+        self.run_ids.append(message.run_id or "")
         if message.run_id:
-            self.run.setdefault(message.run_id, Run(time)).add(kind, time)
+            self.runs.setdefault(message.run_id, Run(time)).add(type_, time)
         for parent in message.parents:
-            self.replies.setdefault(parent.msg_id, []).append(here)
-            if kind == "ANSWER" or parent.kind in ANSWERING:
+            self.replies.setdefault(parent.msg_id, []).append(position)
+            if type_ == "ANSWER" or parent.kind in ANSWER_KINDS:
                 self.unanswered.pop(parent.msg_id, None)
-        if kind in ASKING:
-            self.unanswered[message.msg_id] = here
-        self.positions[message.msg_id] = here
-        self.ids.append(message.msg_id)  # the last: who reads meanwhile goes by how many ids there are
+        if type_ in QUESTION_TYPES:
+            self.unanswered[message.msg_id] = position
+        self.positions[message.msg_id] = position
+        self.ids.append(message.msg_id)  # last: concurrent readers take the number of ids as the number of messages
 
     def between(self, start: float | None, end: float | None, count: int) -> tuple[int, int]:
-        """From which position up to which all messages of these times are, among the first ``count``."""
+        """A range of positions that holds all messages of these times, among the first ``count``."""
         if not self.in_order:
             return 0, count
         low = 0 if start is None else bisect_left(self.times, start, 0, count)
         return low, count if end is None else max(low, bisect_left(self.times, end, 0, count))
 
-    def is_between(self, here: int, start: float | None, end: float | None) -> bool:
-        """Is it a message of these times?"""
-        return (start is None or self.times[here] >= start) and (end is None or self.times[here] < end)
+    def is_between(self, position: int, start: float | None, end: float | None) -> bool:
+        """Is the message at this position within these times?"""
+        return (start is None or self.times[position] >= start) and (end is None or self.times[position] < end)
 
-    def read_on(self, bus: MessageBus) -> None:
-        """What has come since. Raises SinceIDNotFoundError where the file does not go on from here."""
+    def catch_up(self, bus: MessageBus) -> None:
+        """Add what was appended since. Raises SinceIDNotFoundError if the file no longer holds the last known id."""
         with closing(bus.iter_messages(self.ids[-1] if self.ids else None)) as messages:
             for message in messages:
                 self.add(message)
@@ -119,58 +126,60 @@ class MessageIndex:
     def matching(self, types: Iterable[str] | None, run_id: str | None) -> _Filter:
         return _Filter(
             None if types is None else (self.types.numbers, self.types.numbers_of(types)),
-            None if run_id is None else (self.runs.numbers, self.runs.numbers_of([run_id])),
+            None if run_id is None else (self.run_ids.numbers, self.run_ids.numbers_of([run_id])),
         )
 
 
 class _Filter:
-    """Which positions fit, by columns and the numbers wanted in them."""
+    """Which positions match, by columns and the numbers allowed in them."""
 
-    def __init__(self, *wanted: tuple[array[int], frozenset[int]] | None) -> None:
-        self._wanted = [pair for pair in wanted if pair]
+    def __init__(self, *columns: tuple[array[int], frozenset[int]] | None) -> None:
+        self._columns = [pair for pair in columns if pair]
 
     def among(self, positions: Iterable[int]) -> Iterator[int]:
-        for numbers, allowed in self._wanted:
-            positions = [here for here in positions if numbers[here] in allowed]
+        for numbers, allowed in self._columns:
+            positions = [position for position in positions if numbers[position] in allowed]
         return iter(positions)
 
 
-class _Kept:
+class _Entry:
+    """An index, and the lock under which it is extended."""
+
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.index = MessageIndex()
 
 
 class MessageIndexes:
-    """The indexes of the buses of a tree that were asked for lately. Threads may share it."""
+    """The indexes of recently used buses. Safe to share between threads."""
 
     def __init__(self, buses: BusRegistry) -> None:
         self._buses = buses
         self._lock = threading.Lock()
-        self._kept: OrderedDict[BusRef, _Kept] = OrderedDict()
+        self._entries: OrderedDict[BusRef, _Entry] = OrderedDict()
 
-    def of(self, at: BusRef) -> MessageIndex:
-        """The index of a bus, as it is now."""
+    def of(self, ref: BusRef) -> MessageIndex:
+        """The index of a bus, up to date."""
         with self._lock:
-            kept = self._kept.setdefault(at, _Kept())
-            self._kept.move_to_end(at)
-        bus = self._buses.bus(at)
-        with kept.lock:
+            entry = self._entries.setdefault(ref, _Entry())
+            self._entries.move_to_end(ref)
+        bus = self._buses.bus(ref)
+        with entry.lock:
             try:
-                kept.index.read_on(bus)
+                entry.index.catch_up(bus)
             except SinceIDNotFoundError:
-                kept.index = MessageIndex()
-                kept.index.read_on(bus)
+                entry.index = MessageIndex()
+                entry.index.catch_up(bus)
         self._drop_stale()
-        return kept.index
+        return entry.index
 
-    def forget(self, at: BusRef) -> None:
-        """Read it anew next time: what it says is no longer in the file."""
+    def forget(self, ref: BusRef) -> None:
+        """Drop an index that differs from its file; it is rebuilt on next use."""
         with self._lock:
-            self._kept.pop(at, None)
+            self._entries.pop(ref, None)
 
     def _drop_stale(self) -> None:
         with self._lock:
-            known = sum(len(kept.index) for kept in self._kept.values())
-            while known > _MOST_KNOWN and len(self._kept) > 1:
-                known -= len(self._kept.popitem(last=False)[1].index)
+            total = sum(len(entry.index) for entry in self._entries.values())
+            while total > _MAX_MESSAGES and len(self._entries) > 1:
+                total -= len(self._entries.popitem(last=False)[1].index)

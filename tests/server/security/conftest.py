@@ -164,7 +164,7 @@ def look(*tops: Path) -> dict[str, tuple[object, ...]]:
 
 @pytest.fixture
 def untouched(root: Path, tmp_path: Path) -> Iterator[Callable[[], None]]:
-    """BusStat at the root and at all around it now, and again when the test ends: it must be the same."""
+    """Look at the root and at all around it now, and again when the test ends: it must be the same."""
     before: list[dict[str, tuple[object, ...]]] = []
     yield lambda: before.append(look(tmp_path))
     assert before, "the test did not say from when on nothing may change"

@@ -89,8 +89,8 @@ def test_the_limit_of_a_head(attacker: Any) -> None:
 def is_heard(connection: socket.socket, more: bytes, *, answered: bool) -> bool:
     """Say more on a connection; does anybody listen?"""
     try:
-        limits.send(more)
-        return not answered or bool(limits.recv(65536))
+        connection.send(more)
+        return not answered or bool(connection.recv(65536))
     except ConnectionError:
         return False
 
@@ -98,7 +98,7 @@ def is_heard(connection: socket.socket, more: bytes, *, answered: bool) -> bool:
 def test_a_request_must_come_in_time(
     served: Any, attacker: Any, bus: MessageBus, listen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "_LONGEST_REQUEST", 0.5)
+    monkeypatch.setattr(limits, "_REQUEST_TIMEOUT", 0.5)
     listener = listen(f"{served.url}{LIST}/stream")  # which is all there, and may stay
     half = POST + b"Content-Length: 1000\r\n\r\n{"
     refused = POST.replace(b"application/json", b"text/plain") + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -126,7 +126,7 @@ def test_a_request_must_come_in_time(
 def test_the_limit_of_connections(
     served: Any, attacker: Any, monkeypatch: pytest.MonkeyPatch, patched: Any, eventually: Callable[..., Any]
 ) -> None:
-    monkeypatch.setattr(limits, "_MOST_CONNECTIONS", 20)
+    monkeypatch.setattr(limits, "_MAX_CONNECTIONS", 20)
     count = len(served._server.server_state.connections)
     silent = [attacker.connect() for _ in range(20 - count)]
     eventually(lambda: len(served._server.server_state.connections) == 20)
@@ -138,7 +138,7 @@ def test_the_limit_of_connections(
     assert attacker.answer(silent[0]).status == 200
     assert eventually(lambda: attacker.answer(attacker.begin("/healthz")).status == 200)
 
-    monkeypatch.setattr(limits, "_MOST_CONNECTIONS", 5_000)
+    monkeypatch.setattr(limits, "_MAX_CONNECTIONS", 5_000)
     monkeypatch.setattr(limits, "resource", patched(resource, getrlimit=lambda _which: (30, 30)))
     assert attacker.answer(attacker.connect()).status == 503
 
@@ -235,7 +235,7 @@ def test_a_reader_that_stands_still_is_dropped(
     eventually: Callable[..., Any], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     bus.append_messages([Draft("FACT", "demo", "x" * 200_000) for _ in range(10)])
-    assert runner._STALLED_MS == 60_000
+    assert runner._TCP_USER_TIMEOUT_MS == 60_000
 
     def stand_still(*targets: str) -> tuple[Any, list[Any], tuple[int, int, int]]:
         """A listener that reads, readers that do not, and what there was before them."""
@@ -259,7 +259,7 @@ def test_a_reader_that_stands_still_is_dropped(
     eventually(lambda: len(state.tasks) == before[2])
     assert not listener.cut
     # And so do the connections, also where the server had said all.
-    monkeypatch.setattr(runner, "_STALLED_MS", 500)
+    monkeypatch.setattr(runner, "_TCP_USER_TIMEOUT_MS", 500)
     state, listener, before = stand_still(*[f"{LIST}/stream"] * 3, *[LIST] * 3)
     eventually(lambda: (len(state.connections), len(state.tasks)) == before[1:])
     eventually(lambda: descriptors() == before[0] + 6)  # our ends of them

@@ -30,12 +30,12 @@ def test_the_page_knows_the_limits() -> None:
     promised = {number: promise for number, promise, _ in PROMISE.findall(PAGE)}
     for number, limit in (
         ("S24", f"{defaults['max_request_bytes'] // 2**20} MiB"),
-        ("S25", f"{access.LARGEST_HEAD // 2**10} KiB"),
-        ("S26", f"{limits._LONGEST_REQUEST:g} s"),
-        ("S27", f"{limits._MOST_CONNECTIONS:,}"),
+        ("S25", f"{access.MAX_HEAD_BYTES // 2**10} KiB"),
+        ("S26", f"{limits._REQUEST_TIMEOUT:g} s"),
+        ("S27", f"{limits._MAX_CONNECTIONS:,}"),
         ("S29", f"{defaults['max_streams_per_bus']:,} on a bus"),
         ("S29", f"{defaults['max_streams']:,} in all"),
-        ("S30", f"{write_queue._MOST_WAITING} posts"),
+        ("S30", f"{write_queue._MAX_WAITING} posts"),
         ("S31", f"{defaults['send_timeout']:g} s"),
     ):
         assert limit in promised[number]
