@@ -7,8 +7,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-# Laid out as in the repository, so that the links between them work.
-TOP = ("README.md", "SPEC.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")  # not *.md: a bus may be there
+# Laid out as in the repository, so that the links between them work. Not *.md: that would take a bus, too.
+TOP = ("README.md", "SPEC.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE")
 MANUAL = (*TOP, "docs/**/*.md", "docs/images/*", "examples/*")
 
 

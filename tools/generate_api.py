@@ -1,5 +1,8 @@
 """Write docs/api.md: every public name of the library, with its signature and its docstring.
 
+The signatures come from ``inspect``, and the docstrings go in as they are: the page says what ``help()``
+says, and changes with the source alone.
+
 python tools/generate_api.py           write it
 python tools/generate_api.py --check   exit code 1 if it is not what would be written
 """
@@ -9,7 +12,9 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from generated import write_or_check
@@ -21,13 +26,16 @@ TEMPLATE = """\
 <!-- Written by tools/generate_api.py (`make docs`): change the docstrings instead. -->
 # The library, name by name
 
-Everything that `import messagebus` gives. [python-api.md](python-api.md) is the tour, with examples;
-a backend of your own has the methods of `messagebus.backends.base.Backend`.
+All names that `messagebus` exports. [python-api.md](python-api.md) is the tour, with examples; a
+backend of your own has the methods of `messagebus.backends.base.Backend`.
 
 {contents}
 
 {entries}
 """
+LINE = 90  # columns of a signature
+COLUMNS = 100  # of prose
+DESCRIBED = re.compile(r"^(\w+): ")  # what describes a parameter
 SECTIONS = {
     "The bus": ("MessageBus", "MemoryBackend", "discover_bus"),
     "Messages": ("Draft", "Message", "Parent", "Link", "RUN_START", "RUN_STOP", "RUN_CRASH"),
@@ -36,11 +44,11 @@ SECTIONS = {
 
 
 def page() -> str:
-    """What docs/api.md should be."""
+    """The text of docs/api.md."""
     sections = {**SECTIONS, "Errors": tuple(_errors())}
     unnamed = set(messagebus.__all__) - {name for names in sections.values() for name in names} - {"__version__"}
     if unnamed:
-        raise SystemExit(f"{', '.join(sorted(unnamed))}: public, and in no section of {__file__}")
+        raise SystemExit(f"{', '.join(sorted(unnamed))}: exported, but in no section of {__file__}")
     contents = "\n".join(
         f"- {title}\n" + "\n".join(f"  - [`{name}`](#{name.lower()})" for name in names)
         for title, names in sections.items()
@@ -86,25 +94,51 @@ def _method(cls: str, name: str, member: object) -> str:
 
 
 def _code(name: str, value: object) -> str:
-    return f"<!-- not executed: the signature of a public name -->\n```python\n{name}{_signature(value)}\n```"
+    return f"<!-- not executed: a signature, as the source has it -->\n```\n{name}{_signature(value)}\n```"
 
 
 def _signature(value: object) -> str:
-    text = str(inspect.signature(value))  # type: ignore[arg-type]  # every entry is a class or a function
-    text = re.sub(r"'([^']*)'", r"\1", text)  # annotations are strings: quoted twice
-    text = re.sub(r"<built-in function (\w+)>|<function (\w+) at 0x\w+>", r"\1\2", text)
-    text = re.sub(r"\((self|cls)(, )?", "(", text)
-    if isinstance(value, type):
-        text = text.removesuffix(" -> None")
-    if len(text) <= 90:
+    signature = inspect.signature(value)  # type: ignore[arg-type]  # every entry is a class or a function
+    parameters = [each for name, each in signature.parameters.items() if name not in ("self", "cls")]
+    words: list[str] = []
+    for before, each in pairwise([None, *parameters]):
+        if each.kind is each.KEYWORD_ONLY and (before is None or before.kind is not each.KEYWORD_ONLY):
+            words.append("*")
+        words.append(_parameter(each))
+    has_result = not isinstance(value, type) and signature.return_annotation is not signature.empty
+    result = f" -> {_annotation(signature.return_annotation)}" if has_result else ""
+    line = f"({', '.join(words)}){result}"
+    return line if len(line) <= LINE else "(\n" + "".join(f"    {word},\n" for word in words) + f"){result}"
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    text = f"{parameter.name}: {_annotation(parameter.annotation)}"
+    if parameter.default is parameter.empty:
         return text
-    inside, _, returned = text.rpartition(")")
-    parts = re.split(r", (?=[\w*]+(?::|,|$|=))", inside.removeprefix("("))
-    return "(\n" + "".join(f"    {part},\n" for part in parts) + f"){returned}"
+    default = parameter.default
+    shown = "{}" if repr(default) == "<factory>" else getattr(default, "__name__", repr(default).replace("'", '"'))
+    return f"{text} = {shown}"
+
+
+def _annotation(annotation: object) -> str:
+    """Under ``from __future__ import annotations`` it is a string; a NamedTuple wraps that."""
+    return str(getattr(annotation, "__forward_arg__", annotation))
 
 
 def _prose(value: object) -> str:
-    return inspect.getdoc(value) or ""
+    """The docstring; lines that describe one parameter each become a list."""
+    paragraphs = (inspect.getdoc(value) or "").split("\n\n")
+    return "\n\n".join(_list(text) if DESCRIBED.match(text) else _filled(text) for text in paragraphs)
+
+
+def _list(paragraph: str) -> str:
+    items = re.split(r"\n(?=\w+: )", paragraph)
+    return "\n".join(_filled(DESCRIBED.sub(r"- `\1`: ", item), indent="  ") for item in items)
+
+
+def _filled(paragraph: str, indent: str = "") -> str:
+    words = " ".join(paragraph.split())
+    return textwrap.fill(words, COLUMNS, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A page that a program writes: write it, or check that it is what would be written."""
+"""Pages that a program writes: write one, or check that it is up to date."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_or_check(page: Path, text: str, arguments: list[str], usage: str | None) -> int:
-    """Write ``text`` to ``page``, or with --check return 1 where it holds something else."""
+    """Write ``text`` to ``page``; with --check, return 1 if the page has another text."""
     if arguments == ["--check"]:
         if page.exists() and page.read_text(encoding="utf-8") == text:
             return 0

@@ -16,11 +16,11 @@ Execute = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """That of somebody who has just installed the program."""
+    """That of a user who has just installed the program."""
     programs = Path(sys.executable).parent
     known_to_git = {f"GIT_{who}_{what}": "Ann" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    place = {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(tmp_path / "home")}
-    return {**place, **known_to_git, "LC_ALL": "C.UTF-8", "GIT_CONFIG_SYSTEM": os.devnull}
+    paths = {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(tmp_path / "home")}
+    return {**paths, **known_to_git, "LC_ALL": "C.UTF-8", "GIT_CONFIG_SYSTEM": os.devnull}
 
 
 @pytest.fixture

@@ -171,13 +171,13 @@ def test_commit_messages_in_any_encoding(git: Callable[..., str], here: Path) ->
     git("-c", "i18n.commitEncoding=ISO-8859-1", *commit, "Grüße".encode("latin-1"))
     git("-c", "i18n.commitEncoding=KOI8-R", *commit, "Привет".encode("koi8-r"))
     git("-c", "i18n.logOutputEncoding=UTF-16", *commit, "日本")
-    odd = ("-c", "i18n.commitEncoding=nobody-knows")  # or git would take it for Latin-1
+    odd = ("-c", "i18n.commitEncoding=no-such-encoding")  # or git would take it for Latin-1
     git(*odd, *commit, b"no \xff UTF-8")
     git(*commit, "", "--allow-empty-message")
-    git(*odd, *commit, "by somebody", b"--author=Ren\xe9e <r@example.org>")
+    git(*odd, *commit, "by another", b"--author=Ren\xe9e <r@example.org>")
     messages = read(bus)
     assert [message.body for message in messages] == [
-        "Grüße", "Привет", "日本", "no  UTF-8", "(no commit message)", "by somebody"
+        "Grüße", "Привет", "日本", "no  UTF-8", "(no commit message)", "by another"
     ]  # fmt: skip
     assert messages[-1].meta["author"] == "Rene"
 

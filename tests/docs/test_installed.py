@@ -1,4 +1,4 @@
-"""What somebody gets who installs the wheel: the program, its manual, and a description whose links work."""
+"""What installing the wheel gives: the program, its manual, and a description whose links work."""
 
 from __future__ import annotations
 

@@ -40,6 +40,17 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(found), f"{page} links to {target}"
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_paths_in_the_prose_exist(page: str) -> None:
+    """``a/b/c.py`` is a path from the top, or from one of the packages; ``c.py`` after it is beside it."""
+    folders = [HOME, HOME / "messagebus", HOME / "run_agent", HOME / "run_agent/server"]
+    for span in re.findall(r"`([^`\s]+)`", prose(HOME / page)):
+        if re.fullmatch(r"[\w./-]+(\.py|\.js|\.md|/)", span) and "run-agent/" not in span:
+            [found, *_] = [folder / span for folder in folders if (folder / span).exists()] or [None]
+            assert found, f"{page} names {span}"
+            folders = [*folders[:4], found.parent]
+
+
 @pytest.mark.parametrize("generator", ["generate_cli", "generate_api"])
 def test_the_references_are_generated(generator: str, execute: Execute) -> None:
     execute(sys.executable, str(HOME / f"tools/{generator}.py"), "--check", COLUMNS="40")
