@@ -48,7 +48,7 @@ def test_paths_in_the_prose_exist(page: str) -> None:
         if re.fullmatch(r"[\w./-]+(\.py|\.js|\.md|/)", span) and "run-agent/" not in span:
             [found, *_] = [folder / span for folder in folders if (folder / span).exists()] or [None]
             assert found, f"{page} names {span}"
-            folders = [*folders[:4], found.parent]
+            folders = [*folders[:4], found if found.is_dir() else found.parent]
 
 
 @pytest.mark.parametrize("generator", ["generate_cli", "generate_api"])
