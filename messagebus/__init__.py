@@ -12,6 +12,7 @@ Layers, bottom up (SPEC.md is the format, in prose):
     message     Draft, Message, and their JSON
     validation  what a draft must keep to
     msgid       ids and their order
+    idempotency which message a repeated post is
     discovery   names and locations of bus files
     codec/      bytes <-> messages: the file format
     merge/      two versions of a log made one

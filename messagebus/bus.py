@@ -9,15 +9,14 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from itertools import islice
 from types import TracebackType
 
 from messagebus.backends.base import Backend, Watch
 from messagebus.errors import GapWarning, InvalidBusPathError
 from messagebus.follow import Follower
-from messagebus.message import IDEMPOTENCY_KEY, MAX_BODY_BYTES, Draft, Message
-from messagebus.validation import validate_draft, validate_key
+from messagebus.message import MAX_BODY_BYTES, Draft, Message
+from messagebus.validation import validate_draft
 
 
 class MessageBus:
@@ -99,8 +98,9 @@ class MessageBus:
         """
         self.check_message(draft)
         if idempotency_key is not None:
-            validate_key(idempotency_key)
-            draft = replace(draft, meta={**draft.meta, IDEMPOTENCY_KEY: idempotency_key})
+            from messagebus.idempotency import with_key  # most calls have no key
+
+            draft = with_key(draft, idempotency_key)
         return self._backend.append((draft,), idempotency_key=idempotency_key)[0]
 
     def append_messages(self, drafts: Sequence[Draft]) -> list[Message]:

@@ -13,15 +13,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from messagebus.errors import IdempotencyConflictError, InvalidMessageError
+from messagebus.errors import InvalidMessageError
 
 RUN_START = "RUN_START"
 RUN_STOP = "RUN_STOP"
 RUN_CRASH = "RUN_CRASH"
 
 ISSUE = "ISSUE"
-IDEMPOTENCY_KEY = "idempotency_key"
-IDEMPOTENCY_WINDOW_MS = 24 * 3600 * 1000  # how long a message stands for its key
+IDEMPOTENCY_KEY = "idempotency_key"  # in meta; see idempotency.py
 
 _T = TypeVar("_T")
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -207,21 +206,6 @@ def as_parents(parents: Iterable[str | Parent]) -> tuple[Parent, ...]:
 def format_time(ts: datetime) -> str:
     """``2026-11-21T03:14:15.926535Z`` for an aware UTC datetime."""
     return ts.isoformat(timespec="microseconds")[:-6] + "Z"
-
-
-def stored_under_key(draft: Draft, first: Message) -> Message:
-    """``first``, the message already stored under the idempotency key of ``draft``.
-
-    Raises IdempotencyConflictError where ``draft`` says something else; times do not count.
-    """
-    again = message_from(draft, first.msg_id, first.ts)
-    for name in (*SCALAR_FIELDS, "parents", "links", "meta", "body"):
-        if getattr(again, name) != getattr(first, name):
-            raise IdempotencyConflictError(
-                f"idempotency_key {first.meta[IDEMPOTENCY_KEY]!r} is taken by {first.msg_id}, whose {name} "
-                "differs; use a new key for a new message"
-            )
-    return first
 
 
 def parse_time(text: str) -> datetime:

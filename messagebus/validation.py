@@ -11,15 +11,12 @@ from functools import lru_cache
 from messagebus.errors import InvalidMessageError
 from messagebus.message import (
     IDEMPOTENCY_KEY,
-    IDEMPOTENCY_WINDOW_MS,
     SCALAR_FIELDS,
     Draft,
     Link,
-    Message,
     Parent,
     in_utc,
 )
-from messagebus.msgid import time_of
 
 MAX_VALUE = 64 * 1024  # characters: the whole header may have no more bytes
 MAX_META_KEY = 128  # characters: escaped, it stays below the 1,024 YAML allows a key
@@ -50,32 +47,14 @@ def validate_draft(draft: Draft, max_body_bytes: int) -> None:
 def _check_scope(*values: str) -> None:
     """The rules of the single values; most messages repeat those of another."""
     for name, value in zip(SCALAR_FIELDS, values, strict=True):
-        _check_header_value(name, value)
+        check_header_value(name, value)
     for name, value in zip(("type", "project_id"), values, strict=False):
         if not value.strip():
             raise InvalidMessageError(f"{name} is empty: every message needs one")
 
 
-def validate_key(idempotency_key: str) -> None:
-    """Refuse an idempotency key that no header can hold. Raises InvalidMessageError."""
-    _check_header_value(IDEMPOTENCY_KEY, idempotency_key)
-    if not idempotency_key.strip():
-        raise InvalidMessageError(f"{IDEMPOTENCY_KEY} is empty: leave it out, or give the post a name of its own")
-
-
-def is_remembered(message: Message, now_ms: int) -> bool:
-    """Does this message still stand for its idempotency key at ``now_ms`` since 1970?
-
-    It does for 24 hours, by the time in its id. An id that lies further ahead tells no age: some writer's clock
-    was wrong, and all ids after that one lie ahead with it. Then its own time counts. (SPEC.md, "Idempotency keys".)
-    """
-    age = now_ms - (time_of(message.msg_id) or 0)
-    if age < -IDEMPOTENCY_WINDOW_MS:
-        age = now_ms - int(message.ts.timestamp() * 1000)
-    return abs(age) <= IDEMPOTENCY_WINDOW_MS
-
-
-def _check_header_value(name: str, value: object) -> None:
+def check_header_value(name: str, value: object) -> None:
+    """Refuse a value that no header can hold. Raises InvalidMessageError."""
     if not isinstance(value, str):
         raise InvalidMessageError(f"{name} must be text, not {type(value).__name__}")
     if len(value) > MAX_VALUE:
@@ -107,7 +86,7 @@ def _check_parents(draft: Draft) -> None:
             _check_id(parent)
         else:
             _check_id(parent.msg_id)
-            _check_header_value("parents: kind", parent.kind)
+            check_header_value("parents: kind", parent.kind)
             _check_meta("parents: meta", parent.meta)
 
 
@@ -118,13 +97,13 @@ def _check_links(draft: Draft) -> None:
         if not isinstance(link, Link):
             raise InvalidMessageError(f"links: {link!r:.60} is not a Link")
         for name in ("url", "label", "kind"):
-            _check_header_value(f"links: {name}", getattr(link, name))
+            check_header_value(f"links: {name}", getattr(link, name))
         if not link.url.strip():
             raise InvalidMessageError("links: url is empty")
 
 
 def _check_id(msg_id: str) -> None:
-    _check_header_value("parents: msg_id", msg_id)
+    check_header_value("parents: msg_id", msg_id)
     if not msg_id or msg_id != "".join(msg_id.split()):
         raise InvalidMessageError(f"parents: {msg_id!r} is no message id: it is empty or holds white space")
 
@@ -133,10 +112,10 @@ def _check_meta(name: str, meta: object) -> None:
     if not isinstance(meta, Mapping):
         raise InvalidMessageError(f"{name} must map text to text, not {meta!r:.60}")
     for key, value in meta.items():
-        _check_header_value(f"{name}: key", key)
+        check_header_value(f"{name}: key", key)
         if not key or len(key) > MAX_META_KEY:
             raise InvalidMessageError(f"{name}: the key {key!r:.60} must have 1 to {MAX_META_KEY} characters")
-        _check_header_value(f"{name}: {key}", value)
+        check_header_value(f"{name}: {key}", value)
 
 
 def _check_body(body: object, max_body_bytes: int) -> None:

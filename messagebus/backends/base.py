@@ -35,9 +35,8 @@ class Backend(Protocol):
     def append(self, drafts: Sequence[Draft], *, idempotency_key: str | None = None) -> list[Message]:
         """Store checked drafts, all or none, and return them as the log holds them.
 
-        With ``idempotency_key`` (then there is one draft, its ``meta`` holding the key): if
-        a message with that key is remembered (``rules.is_remembered``), return that one instead
-        (see ``message.stored_under_key``).
+        With ``idempotency_key`` (then there is one draft, its ``meta`` holding the key): where
+        a message ``idempotency.holds_key``, the answer is ``idempotency.answer_repeated``.
         """
 
     def read(self, since_id: str | None = None) -> Generator[Message, None, None]:

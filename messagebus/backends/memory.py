@@ -14,17 +14,14 @@ from threading import Condition
 
 from messagebus.codec import encode, encode_rest
 from messagebus.errors import SinceIDNotFoundError
+from messagebus.idempotency import IDEMPOTENCY_WINDOW_MS, answer_repeated, holds_key
 from messagebus.message import (
-    IDEMPOTENCY_KEY,
-    IDEMPOTENCY_WINDOW_MS,
     Draft,
     Message,
     in_utc,
     message_from,
-    stored_under_key,
 )
 from messagebus.msgid import next_msg_id, time_of
-from messagebus.validation import is_remembered
 
 
 class MemoryBackend:
@@ -43,7 +40,7 @@ class MemoryBackend:
         with self._grown:
             now_ms = time.time_ns() // 1_000_000
             if idempotency_key is not None and (first := self._with_key(idempotency_key, now_ms)):
-                return [stored_under_key(drafts[0], first)]
+                return [answer_repeated(drafts[0], first)]
             now = datetime.now(UTC)
             last_id = self._messages[-1].msg_id if self._messages else None
             stored = []
@@ -95,6 +92,6 @@ class MemoryBackend:
         for message in reversed(self._messages):
             if (time_of(message.msg_id) or 0) < now_ms - IDEMPOTENCY_WINDOW_MS:
                 return None
-            if message.meta.get(IDEMPOTENCY_KEY) == key and is_remembered(message, now_ms):
+            if holds_key(message, key, now_ms):
                 return message
         return None

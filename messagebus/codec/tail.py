@@ -45,7 +45,7 @@ def find_append_point(data: bytes, *, whole_file: bool, first: int = -1) -> Appe
     ``data`` is any end of the file; where ``last_id`` comes out None, a longer end may know
     better. ``first`` is where in it the file's first record starts, if somebody knows. What a
     crash left goes as far as nobody can have meant it: a header without an end, and the first
-    bytes of a record where the length above shows that they are no text (SPEC.md, "Healing").
+    bytes of a record where the length above shows that they are no text (SPEC.md, "Recovery").
     """
     bom = len(BOM) if whole_file and data.startswith(BOM) else 0
     text = b"\n\n" + data[bom:] if whole_file else data

@@ -36,7 +36,8 @@ from messagebus import (
     SinceIDNotFoundError,
     repair_bus,
 )
-from messagebus.validation import validate_draft, validate_key
+from messagebus.idempotency import validate_key
+from messagebus.validation import validate_draft
 
 ID = "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"
 TS = datetime(2026, 11, 21, 3, 14, 15, 926535, UTC)

@@ -35,7 +35,7 @@ from messagebus.backends.file.randomness import Randomness
 from messagebus.backends.file.read import Reader
 from messagebus.backends.file.tail import append_point, last_archived_id, last_own_id
 from messagebus.errors import DurabilityError, LockTimeoutError
-from messagebus.message import Draft, Message, format_time, in_utc, message_from, stored_under_key
+from messagebus.message import Draft, Message, format_time, in_utc, message_from
 from messagebus.msgid import is_own, later, next_msg_id
 
 if TYPE_CHECKING:
@@ -166,8 +166,8 @@ class Appender:
                 return None
             if superseded and Reader(self._path).get(superseded[-1].msg_id):
                 return superseded  # the editor had read the records before it saved
-            if key is not None and (first := self._keys.find(key, _now_ms())):
-                return [stored_under_key(prepared[0][0], first)]
+            if key is not None and (first := self._keys.answer(key, prepared[0][0], _now_ms())):
+                return [first]
             if may_rotate and status.st_size >= self._options.auto_rotate_bytes:
                 may_rotate = False
                 self._rotate()

@@ -15,8 +15,8 @@ from messagebus.backends.file.search import first_since
 from messagebus.backends.file.segments import LogSnapshot, Segment, list_archives
 from messagebus.codec import MAX_HEADER, Decoder, header
 from messagebus.codec.framing import OPENING_PATTERN, SEPARATOR_PATTERN
-from messagebus.message import IDEMPOTENCY_KEY, IDEMPOTENCY_WINDOW_MS, Message
-from messagebus.validation import is_remembered
+from messagebus.idempotency import IDEMPOTENCY_WINDOW_MS, answer_repeated, holds_key
+from messagebus.message import IDEMPOTENCY_KEY, Draft, Message
 
 _CHUNK = 1024 * 1024  # bytes
 # The start of a record, or a line that holds a key: one sweep over the text meets both.
@@ -35,6 +35,11 @@ class KeyIndex:
         self._searched: dict[int, tuple[int, bytes]] = {}  # of each inode: how far, and what stood there
         self._seen: dict[str, set[tuple[int, int]]] = {}  # of each key: inode and offset
         self._many = _MANY  # keys, from which on the old ones are forgotten
+
+    def answer(self, key: str, draft: Draft, now_ms: int) -> Message | None:
+        """The message that answers posting ``draft`` again. Raises IdempotencyConflictError."""
+        first = self.find(key, now_ms)
+        return first and answer_repeated(draft, first)
 
     def find(self, key: str, now_ms: int) -> Message | None:
         """The message that stands for ``key`` at ``now_ms`` since 1970."""
@@ -79,7 +84,7 @@ class KeyIndex:
         self._searched[segment.inode] = (0, b"") if ending.endswith(b"\0") else (segment.size, ending)
         for inode, offset in sorted(self._seen.get(key, ()), reverse=True):  # the newest, where clocks went back
             message = _message_at(segment, offset) if inode == segment.inode else None
-            if message and _stands_for(message, key, now_ms):
+            if message and holds_key(message, key, now_ms):
                 return message
         return None
 
@@ -96,12 +101,6 @@ def _ending(segment: Segment, size: int) -> bytes:
     """The last of the first ``size`` bytes."""
     start = max(size - _FINGERPRINT, 0)
     return os.pread(segment.fd, size - start, start)
-
-
-def _stands_for(message: Message, key: str, now_ms: int) -> bool:
-    """Was this message posted with ``key``, recently enough, and is it whole?"""
-    is_whole = message.intact is not False
-    return is_whole and message.meta.get(IDEMPOTENCY_KEY) == key and is_remembered(message, now_ms)
 
 
 def _keys_in(segment: Segment, start: int) -> Iterator[tuple[bytes, int]]:

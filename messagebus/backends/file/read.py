@@ -210,7 +210,7 @@ def _decoded(decoder: Decoder, segment: Segment, offset: int) -> Iterator[list[M
 
 
 def _may_be_healed(segment: Segment) -> bool:
-    """Is no more gone than a writer cuts off that mends what a crash left (SPEC.md, "Healing")?"""
+    """Is no more gone than a writer cuts off that mends what a crash left (SPEC.md, "Recovery")?"""
     return segment.size - os.fstat(segment.fd).st_size < MAX_HEADER
 
 

@@ -1,6 +1,6 @@
 """Where the next record goes, found by reading back from the end of a file no further than it takes.
 
-``codec/tail.py`` says what of that end a crash left (SPEC.md, "Healing").
+``codec/tail.py`` says what of that end a crash left (SPEC.md, "Recovery").
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _append_point_far_back(fd: int, start: int, size: int) -> AppendPoint:
 
 
 def _end_of_text(fd: int, start: int, size: int) -> int:
-    """Where the NULs at the end begin: blocks that a crash left unwritten (SPEC.md, "Healing")."""
+    """Where the NULs at the end begin: blocks that a crash left unwritten (SPEC.md, "Recovery")."""
     while size > start:
         low = max(start, size - WINDOW)
         kept = len(os.pread(fd, size - low, low).rstrip(b"\0"))
