@@ -1,4 +1,4 @@
-"""Where the program begins: ``run-agent``, and ``python -m run_agent``."""
+"""The entry point: ``run-agent``, and ``python -m run_agent``."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ INTERRUPTED = 130
 
 
 def main() -> int:
-    """Run the program. Importing it is half of a short command, and may be interrupted as well."""
+    """Run the program and return its exit code."""
     code = _run()
     if code == INTERRUPTED:
         from run_agent.cli import streams
 
-        streams.drop_output()  # or a reader that takes nothing would keep us
+        streams.discard_output()  # else the exit would wait for a reader that takes nothing
     return code
 
 
 def _run() -> int:
     try:
+        # Imported here, so that Ctrl-C is handled during imports too: half the time of a short command.
         from run_agent.cli import interpreter, streams
 
-        interpreter.make_uniform()
-        streams.take_over()
+        interpreter.normalize()
+        streams.install()
         from run_agent.cli.main import main as run
 
         return run()

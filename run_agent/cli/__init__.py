@@ -5,11 +5,11 @@ commands/     one file a verb
 context       which bus and which project: flags, environment, inference
 options       options that several verbs take
 output        text and JSON lines; the only writer of stdout
-rows          text wrapped to the width of a terminal
-json_lines    the lines of ``post --jsonl``
-streams       standard input, output and error, whatever is at their other ends
-interpreter   what variables and process 1 would change, made the same everywhere
-help          how help is laid out
-errors        what a verb refuses
-merge_driver  the merge driver in a git repository
+wrapping      text wrapped to the width of a terminal
+jsonl         reading and posting the JSON lines of ``post --jsonl``
+streams       standard input, output and error that lose no bytes
+interpreter   the interpreter, set up the same whatever its environment
+help          the layout of ``--help``
+errors        errors with exit code 6
+merge_driver  installing the merge driver in a git repository
 """

@@ -1,7 +1,7 @@
-"""Which bus, which project: flags, then environment, then inference.
+"""Which bus, project, task and run: from the flags, then the environment, then inference.
 
-The only reader of the environment. Every answer comes with the rule that gave it, so that
-``bus discover --explain`` can say why.
+The only reader of the environment. Each value comes with the rule that chose it, which
+``bus discover --explain`` shows.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from messagebus import BusNotFoundError, InvalidBusPathError
 from messagebus.discovery import PLAIN_BUS, bus_path, find_bus, scope_of
 
 DEFAULT_ROOT = "~/.run-agent/runs"
-FLAGS = "the flags"  # a rule
+FLAGS = "the flags"  # the rule of values that the command line gives
 _BUS_VARIABLES = ("MESSAGE_BUS", "JRUN_MESSAGE_BUS")
 
 
 class Resolved(NamedTuple):
-    """A value, and the rule that gave it. ``managed``: a bus in the tree under the root, whose
-    directories are made when it is posted to."""
+    """A value, and the rule that chose it. ``managed``: it is a bus under the root, whose
+    directories are created by the first post."""
 
     value: str
     rule: str
@@ -31,8 +31,8 @@ class Resolved(NamedTuple):
 
 
 class Flags(NamedTuple):
-    """What the command line says about the bus; None where it says nothing. ``start`` is where
-    the walk upward begins, None for the current directory."""
+    """The flags that choose a bus; None for those not given. ``start`` is the directory where the
+    search upward begins, None for the current directory."""
 
     bus: str | None = None
     root: str | None = None
@@ -42,8 +42,9 @@ class Flags(NamedTuple):
     start: str | None = None
 
 
-class _Hint(NamedTuple):
-    """What one source says of project, task and run."""
+class _Source(NamedTuple):
+    """Project, task and run according to one source, "" for what it does not name. ``is_path``: the
+    source is a path, so its task belongs to its project."""
 
     rule: str
     project: str = ""
@@ -52,102 +53,106 @@ class _Hint(NamedTuple):
     is_path: bool = False
 
 
-def wants_colour() -> bool:
-    """Does the environment allow colour? (Whether stdout is a terminal is asked elsewhere.)"""
+def allows_colour() -> bool:
+    """Whether the environment allows colour. The caller checks that stdout is a terminal."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def api_key() -> str | None:
-    """The key of the server; blanks around it do not count."""
+    """The API key of the server, stripped of blanks; None if it is empty or not set."""
     return os.environ.get("RUN_AGENT_API_KEY", "").strip() or None
 
 
 def is_credential(path: str) -> bool:
-    """Does a file lie in the directory in which systemd gives a service its credentials?"""
+    """Whether a file is in the directory where systemd puts the credentials of a service."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     return bool(directory) and os.path.dirname(os.path.realpath(path)) == os.path.realpath(directory or "")
 
 
 def has_editor() -> bool:
-    """Is an editor named that may need no terminal?"""
+    """Whether the environment names an editor, which may not need a terminal."""
     return bool(os.environ.get("VISUAL") or os.environ.get("EDITOR"))
 
 
 def bus_to_post(flags: Flags) -> Resolved:
-    """The bus a post goes to: --bus, environment, --project/--task, the walk upward."""
+    """The bus that a post goes to: --bus, environment, --project/--task, the search upward."""
     return _named_bus(flags) or _environment_bus() or _project_bus(flags) or bus_upward(flags)
 
 
 def bus_to_read(flags: Flags) -> Resolved:
-    """The bus a read looks at: --project/--task, --bus, environment, the walk upward."""
+    """The bus to read: --project/--task, --bus, environment, the search upward."""
     if flags.bus is not None and (flags.project is not None or flags.task is not None):
         raise click.UsageError(
-            "--bus names a file, --project and --task name one under the root: give one or the other."
+            "--bus names a file, but --project and --task name a bus under the root: give one or the other."
         )
     return _project_bus(flags) or _named_bus(flags) or _environment_bus() or bus_upward(flags)
 
 
-def doubt(flags: Flags, bus: Resolved) -> str | None:
-    """Why a post to ``bus`` may go elsewhere than meant: a variable names it, but the flags or the
-    directory name another."""
+def misdirection(flags: Flags, bus: Resolved) -> str | None:
+    """Why a post to ``bus`` may go to a bus that its user does not mean; None if nothing suggests that.
+
+    It may if a variable names the bus, but the flags or the directory name another.
+    """
     if bus.rule not in _BUS_VARIABLES:
         return None
-    goes = f"this goes to {os.path.abspath(bus.value)}, because {bus.rule} names it"
+    target = f"posting to {os.path.abspath(bus.value)}, which {bus.rule} names"
     with suppress(BusNotFoundError, InvalidBusPathError, click.UsageError):  # then there is no other bus
         if other := _project_bus(flags):
             if os.path.realpath(other.value) != os.path.realpath(bus.value):
-                return f"{goes}; 'bus read' with the same flags shows {other.value}. Say which with --bus FILE."
+                return f"{target}; 'bus read' with the same flags reads {other.value}. To choose one, use --bus FILE."
         elif project := scope_of(bus.value).project_id:
             here = bus_upward(flags).value
             if (other_project := scope_of(here).project_id) not in ("", project):
                 return (
-                    f"{goes}, for project {project}; the bus of this directory is {here}, for project {other_project}."
+                    f"{target}, for project {project}; the bus of this directory is {here}, for project "
+                    f"{other_project}. To choose one, use --bus FILE."
                 )
     return None
 
 
 def make_directories(bus: Resolved) -> None:
-    """Make the directories of a bus under the root."""
+    """Create the directories of a bus if it is under the root."""
     if bus.managed:
         os.makedirs(os.path.dirname(bus.value), exist_ok=True)
 
 
 def scope(flags: Flags, bus: str) -> dict[str, Resolved]:
-    """What ``project_id``, ``task_id`` and ``run_id`` are, as far as anything says so.
+    """``project_id``, ``task_id`` and ``run_id``, without those that no source names.
 
-    A task that a path says counts only where the project is that path's.
+    The first source that names a value decides. A task from a path counts only if the project is that
+    of the path.
     """
-    found: dict[str, Resolved] = {}
-    hints = [hint for hint in _hints(flags, bus) if hint.project or hint.task or hint.run]
-    for hint in hints:
-        if hint.project:
-            found.setdefault("project_id", Resolved(hint.project, hint.rule))
-    project = found["project_id"].value if "project_id" in found else ""
-    for hint in hints:
-        if hint.task and (not hint.is_path or hint.project == project):
-            found.setdefault("task_id", Resolved(hint.task, hint.rule))
-        if hint.run:
-            found.setdefault("run_id", Resolved(hint.run, hint.rule))
-    return found
+    resolved: dict[str, Resolved] = {}
+    sources = [source for source in _sources(flags, bus) if source.project or source.task or source.run]
+    for source in sources:
+        if source.project:
+            resolved.setdefault("project_id", Resolved(source.project, source.rule))
+    project = resolved["project_id"].value if "project_id" in resolved else ""
+    for source in sources:
+        if source.task and (not source.is_path or source.project == project):
+            resolved.setdefault("task_id", Resolved(source.task, source.rule))
+        if source.run:
+            resolved.setdefault("run_id", Resolved(source.run, source.rule))
+    return resolved
 
 
-def _hints(flags: Flags, bus: str) -> Iterator[_Hint]:
-    yield _Hint(FLAGS, flags.project or "", flags.task or "", flags.run or "")
-    of_bus = _Hint("the path of the bus", *scope_of(bus), is_path=True)
-    is_guess = os.path.basename(bus) == PLAIN_BUS  # it may be anywhere: whatever else says something knows better
+def _sources(flags: Flags, bus: str) -> Iterator[_Source]:
+    yield _Source(FLAGS, flags.project or "", flags.task or "", flags.run or "")
+    of_bus = _Source("the path of the bus", *scope_of(bus), is_path=True)
+    is_guess = os.path.basename(bus) == PLAIN_BUS  # which may be anywhere, so every other source is better
     if not is_guess:
         yield of_bus
     for name in ("RUN_FOLDER", "JRUN_RUN_FOLDER"):
         parts = os.path.abspath(_path_in(name) or "/").split("/")
         if len(parts) > 4 and parts[-2] == "runs":
-            yield _Hint(name, parts[-4], parts[-3], parts[-1], is_path=True)
+            yield _Source(name, parts[-4], parts[-3], parts[-1], is_path=True)
     for name in ("TASK_FOLDER", "JRUN_TASK_FOLDER"):
         parts = os.path.abspath(_path_in(name) or "/").split("/")
         if len(parts) > 2:
-            yield _Hint(name, parts[-2], parts[-1], is_path=True)
-    yield _Hint("JRUN_PROJECT_ID", project=os.environ.get("JRUN_PROJECT_ID", ""))
-    yield _Hint("JRUN_TASK_ID", task=os.environ.get("JRUN_TASK_ID", ""))
-    yield _Hint("JRUN_ID", run=os.environ.get("JRUN_ID", ""))
+            yield _Source(name, parts[-2], parts[-1], is_path=True)
+    yield _Source("JRUN_PROJECT_ID", project=os.environ.get("JRUN_PROJECT_ID", ""))
+    yield _Source("JRUN_TASK_ID", task=os.environ.get("JRUN_TASK_ID", ""))
+    yield _Source("JRUN_ID", run=os.environ.get("JRUN_ID", ""))
     if is_guess:
         yield of_bus
 
@@ -171,12 +176,12 @@ def _project_bus(flags: Flags) -> Resolved | None:
 
 
 def project_of(flags: Flags) -> str:
-    """The project whose task --task names."""
+    """The project of --task. Raises UsageError if nothing names it."""
     if flags.project is not None:
         return flags.project
     if project := os.environ.get("JRUN_PROJECT_ID"):
         return project
-    raise click.UsageError("--task needs --project (or JRUN_PROJECT_ID): a task is part of a project.")
+    raise click.UsageError("--task needs --project ID (or JRUN_PROJECT_ID), because a task belongs to a project.")
 
 
 def root_directory(flags: Flags) -> str:
@@ -185,37 +190,40 @@ def root_directory(flags: Flags) -> str:
 
 
 def bus_upward(flags: Flags) -> Resolved:
-    """The first bus file from the start upward."""
+    """The first bus file in the start directory or above it."""
     try:
-        found = find_bus(flags.start)
+        path = find_bus(flags.start)
     except BusNotFoundError as error:
-        raise BusNotFoundError(f"{error}: --bus FILE, MESSAGE_BUS, or --project with --task") from None
+        raise BusNotFoundError(f"{error} (--bus FILE, MESSAGE_BUS, or --project with --task)") from None
     except InvalidBusPathError as error:
-        raise InvalidBusPathError(f"{error}: --bus FILE, or MESSAGE_BUS") from None
-    return Resolved(found, f"the first bus file upward from {os.path.abspath(flags.start or os.curdir)}")
+        raise InvalidBusPathError(f"{error} (--bus FILE or MESSAGE_BUS)") from None
+    return Resolved(path, f"the first bus file upward from {os.path.abspath(flags.start or os.curdir)}")
 
 
 def _path_in(variable: str) -> str | None:
-    """The path that a variable holds, None where it is empty or not set."""
+    """The path in a variable, None if it is empty or not set."""
     return expanded(os.environ.get(variable, "")) or None
 
 
 def expanded(path: str) -> str:
-    """``path`` with ``~`` or ``~user`` in front of it replaced, which shells do in fewer places than people think.
+    """``path`` with ``~`` or ``~user`` at its start replaced by a home directory.
 
-    Raises InvalidBusPathError where that has no meaning: nothing may be made in a directory named ``~``.
+    Shells leave it alone in ``--root=~/runs``, and cron and systemd everywhere. Raises InvalidBusPathError
+    if there is no such home: otherwise a post would create a directory named ``~``.
     """
     if not path.startswith("~"):
         return path
     user, _, rest = path[1:].partition("/")
     home = _home_of(user)
     if not home.startswith("/"):
-        raise InvalidBusPathError(f"{path}: the home directory is {home!r}, which is no absolute path; correct HOME")
+        raise InvalidBusPathError(
+            f"cannot expand {path}: the home directory {home!r} is not an absolute path; correct HOME"
+        )
     return os.path.join(home, rest.lstrip("/")) if rest else home
 
 
 def _home_of(user: str) -> str:
-    """The home directory of a user, "" for our own."""
+    """The home directory of a user; "" is the current user."""
     if not user and (home := os.environ.get("HOME")):
         return home
     import pwd
@@ -224,7 +232,7 @@ def _home_of(user: str) -> str:
         return (pwd.getpwnam(user) if user else pwd.getpwuid(os.getuid())).pw_dir
     except KeyError:
         if user:
-            raise InvalidBusPathError(f"there is no user {user}; write ./~{user} for a file of that name") from None
+            raise InvalidBusPathError(f"there is no user {user}; for a file of that name, write ./~{user}") from None
         raise InvalidBusPathError(
             f"HOME is not set, and user {os.getuid()} has no home directory: set HOME, or name the bus "
             "(--bus, MESSAGE_BUS) or the root of all projects (--root, JRUN_RUNS_DIR)"

@@ -1,4 +1,4 @@
-"""What a verb refuses: exit code 6."""
+"""Errors with exit code 6."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import click
 
 
 class RefusedError(click.ClickException):
-    """Input or a path that cannot be taken; nothing was changed."""
+    """Input or a path is not acceptable; nothing was changed."""
 
     exit_code = 6

@@ -1,4 +1,4 @@
-"""How ``--help`` is laid out: lines end at blanks, and no word is cut."""
+"""The layout of ``--help``: lines break at blanks only, so that no word is split."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 import click
 
-_HYPHEN = "\u2011"  # which click does not break lines at, as it does at "-": "~/.run-" is no directory
+_HYPHEN = "\u2011"  # click breaks lines at "-", which would split "~/.run-agent", but not at this one
 
 
 class Formatter(click.HelpFormatter):
-    """Breaks lines at blanks alone."""
+    """Breaks lines at blanks only."""
 
     def write(self, string: str) -> None:
-        """Add text as it is."""
+        """Add text without wrapping it."""
         super().write(string.replace(_HYPHEN, "-"))
 
     def write_text(self, text: str) -> None:
@@ -21,5 +21,5 @@ class Formatter(click.HelpFormatter):
         super().write_text(text.replace("-", _HYPHEN))
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        """Add a list of terms and what they mean."""
+        """Add a list of terms and their descriptions."""
         super().write_dl([(term, text.replace("-", _HYPHEN)) for term, text in rows], col_max, col_spacing)

@@ -1,4 +1,4 @@
-"""The interpreter made the same, however its variables and its place in the system would have it."""
+"""The interpreter, set up the same whatever its environment variables and its process id."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ import warnings
 from types import FrameType
 
 
-def make_uniform() -> None:
-    """Before anything else is imported. May start the interpreter anew."""
+def normalize() -> None:
+    """Call this before anything else is imported. May restart the interpreter."""
     _use_utf8()
-    _tell_every_warning()
+    _show_library_warnings()
     if os.getpid() == 1:
-        signal.signal(signal.SIGTERM, _die)
+        signal.signal(signal.SIGTERM, _exit_on_signal)
 
 
 def _use_utf8() -> None:
-    """In ASCII (``PYTHONUTF8=0`` in the C locale) no argument, variable or path can be taken for text."""
+    """Restart in UTF-8 mode if the encoding is ASCII (``PYTHONUTF8=0`` in the C locale).
+
+    In ASCII no argument, variable or path with other characters could be read as text.
+    """
     if sys.getfilesystemencoding() == "ascii" and sys.executable and not sys.flags.utf8_mode:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - ourselves
 
 
-def _tell_every_warning() -> None:
-    """Those of our library, each time; those for programmers are not for who uses a program."""
+def _show_library_warnings() -> None:
+    """Show each warning of the library, every time; hide those that are for programmers."""
     warnings.resetwarnings()
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", RuntimeWarning)
 
 
-def _die(number: int, _frame: FrameType | None) -> None:
-    """What a signal does to a process by default, but not to process 1 of a container."""
+def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
+    """Do what a signal does by default; the system ignores it for process 1, as in a container."""
     os._exit(128 + number)

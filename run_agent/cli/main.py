@@ -1,4 +1,4 @@
-"""The table of verbs, loaded when asked for, and the one place an error becomes an exit code.
+"""The table of verbs, each imported when it is used, and the one place where an error becomes an exit code.
 
 Exit codes (also in docs/cli.md): 0 done; 1 ran, and the answer is no; 2 usage; 3 no bus found;
 4 since id not found; 5 lock timeout; 6 refused input or path; 7 no answer in time;
@@ -28,10 +28,10 @@ from messagebus import (
 from run_agent.cli import output
 from run_agent.cli.streams import BrokenOutputError
 
-# A verb: where its command is. A group: its help, and its verbs.
+# A verb and the import path of its command, or a group with its help and its verbs.
 VERBS: dict[str, Any] = {
     "bus": (
-        "Post to, read, find and merge message buses.",
+        "Post to, read, find, check and merge message buses.",
         {
             "post": "run_agent.cli.commands.bus_post:post",
             "read": "run_agent.cli.commands.bus_read:read",
@@ -44,10 +44,10 @@ VERBS: dict[str, Any] = {
     "completion": "run_agent.cli.commands.completion:completion",
 }
 
-# What people look for under another name.
-SUGGESTIONS = {"watch": "read --follow", "tail": "read --follow", "send": "post", "follow": "read --follow"}
+# Verbs that people try, and what they are called here.
+_SUGGESTIONS = {"watch": "read --follow", "tail": "read --follow", "send": "post", "follow": "read --follow"}
 
-EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+_EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (BusNotFoundError, 3),
     (SinceIDNotFoundError, 4),
     (LockTimeoutError, 5),
@@ -55,17 +55,16 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (InvalidBusPathError, 6),
 )
 
-# Failures of the operating system that the user's path is the reason of.
-PATH_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
+# Errors of the operating system that are caused by the path that the user gave: exit code 6, not 70.
+_PATH_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
 
-
-# How newer versions of click show the help of a group that was given no verb.
-_HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+# Newer versions of click raise this to show the help of a group that was given no verb.
+_NoArgsIsHelpError: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 class _Context(click.Context):
     def make_formatter(self) -> click.HelpFormatter:
-        from run_agent.cli.help import Formatter  # imported here, for few ask for help
+        from run_agent.cli.help import Formatter  # imported here: only --help needs it
 
         self.formatter_class = Formatter
         return super().make_formatter()
@@ -86,11 +85,9 @@ class VerbGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         verb = self._verbs.get(cmd_name)
         if verb is None:
-            if cmd_name in SUGGESTIONS and "post" in self._verbs and not ctx.resilient_parsing:
-                raise click.UsageError(
-                    f"There is no '{ctx.command_path} {cmd_name}': use '{ctx.command_path} {SUGGESTIONS[cmd_name]}'.",
-                    ctx,
-                )
+            if cmd_name in _SUGGESTIONS and "post" in self._verbs and not ctx.resilient_parsing:
+                suggestion = f"{ctx.command_path} {_SUGGESTIONS[cmd_name]}"
+                raise click.UsageError(f"No such command '{cmd_name}': use '{suggestion}'.", ctx)
             return None
         if isinstance(verb, tuple):
             text, verbs = verb
@@ -103,8 +100,8 @@ class VerbGroup(click.Group):
 
 def _print_docs(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        package = os.path.dirname(__file__)
-        installed = os.path.join(package, "manual")  # in a wheel; a checkout has its pages at the top
+        package = os.path.dirname(os.path.dirname(__file__))
+        installed = os.path.join(package, "manual")  # only in a wheel; a checkout has the pages at its top
         output.line(installed if os.path.isdir(installed) else os.path.dirname(package))
         ctx.exit()
 
@@ -138,22 +135,22 @@ run_agent = VerbGroup(
             is_eager=True,
             expose_value=False,
             callback=_print_docs,
-            help="Show where the manual and the examples are, and exit.",
+            help="Show the directory of the manual and the examples, and exit.",
         ),
     ],
 )
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the program and return its exit code; every error is told on stderr."""
-    warnings.showwarning = _tell_warning  # type: ignore[assignment]  # it needs no more than the message
+    """Run the program and return its exit code. Errors go to stderr."""
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # it needs only the message
     try:
         result = run_agent.main(args=args, prog_name="run-agent", standalone_mode=False)
         output.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        if not isinstance(error, _HELP):
-            vars(error)["message"] = output.escape_controls(error.message)  # which may quote what somebody typed
+        if not isinstance(error, _NoArgsIsHelpError):
+            vars(error)["message"] = output.escape_controls(error.message)  # which may quote an argument
         error.show()
         return error.exit_code
     except click.Abort:
@@ -161,27 +158,27 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenOutputError:
         return 0
     except Exception as error:  # noqa: BLE001 - the boundary: nothing reaches the user as a traceback
-        with suppress(OSError, BrokenOutputError):  # there is an error to tell already
+        with suppress(OSError, BrokenOutputError):  # the first error is the one to report
             output.flush()
         output.warn(f"Error: {_sentence(error)}")
         return _exit_code(error)
 
 
 def _exit_code(error: Exception) -> int:
-    if isinstance(error, OSError) and error.errno in PATH_ERRNOS:
+    if isinstance(error, OSError) and error.errno in _PATH_ERRNOS:
         return 6
-    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 70)
+    return next((code for error_type, code in _EXIT_CODES if isinstance(error, error_type)), 70)
 
 
-def _tell_warning(message: Warning | str, *_where: object) -> None:
+def _show_warning(message: Warning | str, *_where: object) -> None:
     output.warn(f"Warning: {message}")
 
 
 def _sentence(error: Exception) -> str:
-    """What happened, for a person."""
+    """What happened, in a sentence for the user."""
     if isinstance(error, BusError):
         return str(error)
     if isinstance(error, OSError):
         subject = f"{error.filename}: " if error.filename else ""
         return f"{subject}{error.strerror or error}"
-    return f"unexpected {type(error).__name__}: {error}. Please report it, with the command that led to it."
+    return f"unexpected {type(error).__name__}: {error}. Please report it, with the command that caused it."

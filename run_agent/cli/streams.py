@@ -1,13 +1,12 @@
-"""Standard input, output and error, whatever is at their other ends.
+"""Standard input, output and error that lose no bytes, whether they are files, pipes, sockets or terminals.
 
-The interpreter's own streams lose bytes: of a descriptor that somebody made non-blocking (the flag
-is shared with everyone who has the pipe or socket open), and, under ``PYTHONUNBUFFERED``, of a write
-that the system takes only in part. A standard error that cannot be written turns exit codes into
-others. ``take_over`` puts streams in their place that wait, and lose nothing:
+The interpreter's own streams lose bytes when a descriptor is non-blocking (another process that has the
+pipe or socket open can set that flag) and, under ``PYTHONUNBUFFERED``, when the system takes only part
+of a write. A standard error that cannot be written changes exit codes. ``install`` replaces all three:
 
-- standard input waits for what is still to come;
-- standard output hands over every byte, or raises: ``BrokenOutputError``, or an ``OSError`` that names it;
-- standard error drops what it cannot tell, and never raises.
+- standard input waits until more data is available;
+- standard output delivers every byte, or raises ``BrokenOutputError`` or an ``OSError`` that names it;
+- standard error drops what it cannot write, and never raises.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ _BUFFER_SIZE = 64 * 1024  # bytes
 
 
 class BrokenOutputError(Exception):
-    """Whoever read our output has gone: there is no one left to talk to."""
+    """The reader of standard output has gone, so there is no more to do."""
 
 
-def take_over() -> None:
-    """Replace the three streams of ``sys``. One that was closed before we began stays None there."""
+def install() -> None:
+    """Replace the three streams of ``sys``. Input or output that was closed at the start stays None."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if stream is None:  # or the next file that is opened, perhaps a bus, would be taken for the stream
+        if stream is None:  # else the next file to be opened, perhaps a bus, would get the stream's descriptor
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stdin is not None:
         sys.stdin = _text(io.BufferedReader(_Input(0, closefd=False)))
@@ -40,17 +39,17 @@ def take_over() -> None:
     sys.stderr = _text(io.BufferedWriter(_Error(2, "w", closefd=False)), line_buffering=True)
 
 
-def drop_output() -> None:
-    """What was written and not handed over is dropped, and what is written from now on."""
+def discard_output() -> None:
+    """Discard buffered output, and all that is written from now on."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 1)
     os.close(devnull)
 
 
 def reader_gone() -> threading.Event:
-    """An event that is set once whoever reads our output has gone: from a pipe, a socket, a terminal.
+    """An event that is set once the reader of standard output has gone: of a pipe, a socket or a terminal.
 
-    Writing would tell as well, but a follower may have nothing to write for hours.
+    A write would fail then too, but a follower may have nothing to write for hours.
     """
     gone = threading.Event()
     if sys.stdout is None:
@@ -63,7 +62,7 @@ def reader_gone() -> threading.Event:
 class _Input(io.FileIO):
     def readinto(self, buffer: Any) -> int:
         try:
-            return _waiting(super().readinto, buffer, 0, "POLLIN")
+            return _when_ready(super().readinto, buffer, 0, "POLLIN")
         except OSError as error:
             raise OSError(error.errno, error.strerror, "standard input") from None
 
@@ -71,10 +70,10 @@ class _Input(io.FileIO):
 class _Output(io.FileIO):
     def write(self, data: Any) -> int:
         try:
-            return _waiting(super().write, data, 1, "POLLOUT")
+            return _when_ready(super().write, data, 1, "POLLOUT")
         except OSError as error:
-            gone = _says_reader_gone(error)
-            drop_output()  # the interpreter would try once more as it ends, and complain
+            gone = _means_reader_gone(error)
+            discard_output()  # else the interpreter would write again at exit, and print an error
             if gone:
                 raise BrokenOutputError from None
             raise OSError(error.errno, error.strerror, "standard output") from None
@@ -83,7 +82,7 @@ class _Output(io.FileIO):
 class _Error(io.FileIO):
     def write(self, data: Any) -> int:
         try:
-            return _waiting(super().write, data, 2, "POLLOUT")
+            return _when_ready(super().write, data, 2, "POLLOUT")
         except OSError:
             return len(data)
 
@@ -92,8 +91,8 @@ def _text(buffer: Any, **options: Any) -> io.TextIOWrapper:
     return io.TextIOWrapper(buffer, "utf-8", "backslashreplace", newline="\n", **options)
 
 
-def _waiting(transfer: Callable[[Any], int | None], data: Any, fd: int, event: str) -> int:
-    """The count of a read or write; where a non-blocking descriptor is not ready, wait until it is."""
+def _when_ready(transfer: Callable[[Any], int | None], data: Any, fd: int, event: str) -> int:
+    """The count of a read or write; waits while a non-blocking descriptor is not ready."""
     while (count := transfer(data)) is None:
         import select
 
@@ -103,8 +102,8 @@ def _waiting(transfer: Callable[[Any], int | None], data: Any, fd: int, event: s
     return count
 
 
-def _says_reader_gone(error: OSError) -> bool:
-    """Of a pipe and a socket, or of a terminal."""
+def _means_reader_gone(error: OSError) -> bool:
+    """Whether a failed write means that the pipe or socket has no reader, or the terminal is closed."""
     if error.errno in (errno.EPIPE, errno.ECONNRESET):
         return True
     return error.errno == errno.EIO and stat.S_ISCHR(os.fstat(1).st_mode)
@@ -114,6 +113,6 @@ def _wait_for_hang_up(gone: threading.Event) -> None:
     import select
 
     poll = select.poll()
-    poll.register(1, 0)  # errors and hang-ups only
+    poll.register(1, 0)  # only errors and hang-ups
     if any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll()):
         gone.set()

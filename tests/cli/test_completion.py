@@ -61,7 +61,7 @@ def test_bash(words: list[str], expected: list[str], program: Run, monkeypatch: 
 
 
 def test_zsh(program: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert completed(program, monkeypatch, "zsh", "bus", "p") == ["plain", "post", "Store a message."]
+    assert completed(program, monkeypatch, "zsh", "bus", "p") == ["plain", "post", "Post a message."]
 
 
 def test_fish(program: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,8 +143,8 @@ def test_in_bash_itself(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("begun", "expected"),
     [
-        ("bus r", ["read\tShow messages, and follow."]),
-        ("bus read --typ", ["--type\tMessages of this type only, in upper or lower case; may be repeated."]),
+        ("bus r", ["read\tShow messages, and follow new ones."]),
+        ("bus read --typ", ["--type\tShow only messages of this type, in upper or lower case; may be repeated."]),
         ("bus post --project sh", ["shop"]),
         ("bus post --project demo --task ", ["t1", "t2"]),
         ("bus post --type AN", ["ANSWER"]),

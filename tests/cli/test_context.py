@@ -206,7 +206,7 @@ def doubt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str | None]:
 
     def ask(bus: str, **flags: str) -> str | None:
         monkeypatch.setenv("MESSAGE_BUS", bus)
-        return context.doubt(Flags(**flags), context.bus_to_post(Flags(**flags)))
+        return context.misdirection(Flags(**flags), context.bus_to_post(Flags(**flags)))
 
     return ask
 
@@ -227,7 +227,7 @@ def test_flags_that_agree_with_the_variable(doubt: Callable[..., str | None], pl
     (place / "p").mkdir()
     assert doubt(str(place / "link/p/PROJECT-MESSAGE-BUS.md"), project="p", root=str(place)) is None
     assert doubt("/env/a.md", project="no/directory") is None, "it names no bus"
-    assert context.doubt(FLAGS, context.bus_to_post(FLAGS)) is None, "--bus comes first"
+    assert context.misdirection(FLAGS, context.bus_to_post(FLAGS)) is None, "--bus comes first"
 
 
 def test_a_directory_of_another_project_than_the_variable(

@@ -17,7 +17,7 @@ from patience import SECONDS
 
 from messagebus import MessageBus
 from messagebus.backends.file import live_file, segments
-from run_agent.cli.main import main
+from run_agent.cli import main
 
 Run = Callable[..., Any]
 LONG = "x" * 300
@@ -158,7 +158,7 @@ def test_a_stored_message_that_cannot_be_told_of(buffering: str, shell: Run, mes
     """Whoever takes it for a failure posts twice."""
     done = shell(f'{buffering}"$run" bus post --bus "$bus" --project p --body x > /dev/full')
     [message] = messages()
-    assert f"{message.msg_id} is stored" in done.stderr.decode()
+    assert f"{message.msg_id} is stored, but cannot be written to standard output" in done.stderr.decode()
     assert done.returncode == 70
 
 

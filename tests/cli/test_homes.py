@@ -85,7 +85,7 @@ def test_without_a_home_variable_the_users_own_is_taken(home: dict[str, str], pr
 @pytest.mark.parametrize("home", ["~", "relative", "."])
 def test_a_home_that_is_no_place(home: str, run: Run, refused: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", home)
-    refused(run(*POST), 6, "no absolute path", "HOME")
+    refused(run(*POST), 6, "not an absolute path", "HOME")
 
 
 @pytest.mark.parametrize("home", [{}, {"HOME": ""}])

@@ -17,7 +17,7 @@ import pytest
 from patience import SECONDS
 
 from messagebus import Draft, Link, Message, MessageBus, Parent
-from run_agent.cli import json_lines
+from run_agent.cli import jsonl
 
 Run = Callable[..., Any]
 PROGRAM = Path(sys.executable).with_name("run-agent")
@@ -316,7 +316,7 @@ def test_each_id_comes_as_its_line_arrives(start: Run, messages: Run, path: Path
         ids.append(process.line())
         assert [message.msg_id for message in messages()] == ids
     process.tell(b"oops\n")
-    assert process.error_line().startswith("Error: line 4: not JSON")
+    assert process.error_line().startswith("Error: line 4: invalid JSON: ")
     process.tell(b'{"body": "the last one"}')  # without a line end
     process.process.stdin.close()
     assert process.end() == (6, "")
@@ -378,7 +378,7 @@ def test_what_has_arrived_goes_in_one_batch(post: Run, messages: Run, monkeypatc
 
 
 def test_lines_in_pieces_keep_their_numbers(post: Run, messages: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_lines, "_READ_SIZE", 3)
+    monkeypatch.setattr(jsonl, "_READ_SIZE", 3)
     result = post("--jsonl", stdin='\n\n{"body": "ü"}\n\noops\n{"body": "b"}\n\n\noops'.encode())
     assert [line.split(":")[1] for line in result.err.splitlines()] == [" line 5", " line 9"]
     assert [message.body for message in messages()] == ["ü", "b"]
@@ -449,7 +449,7 @@ def test_a_variable_that_overrides_the_flags_is_told(
     monkeypatch.setenv("MESSAGE_BUS", str(path))
     result = run("bus", "post", "--project", "p", "--body", "x", "--quiet")
     assert (result.code, result.err.count("\n")) == (0, 1)
-    assert result.err.startswith(f"Warning: this goes to {path}, because MESSAGE_BUS names it")
+    assert result.err.startswith(f"Warning: posting to {path}, which MESSAGE_BUS names; ")
     assert [message.msg_id for message in messages()] == result.lines
     monkeypatch.setenv("JRUN_PROJECT_ID", "p")
     assert run("bus", "post", "--body", "x").err == ""
@@ -497,13 +497,13 @@ def test_stored_messages_are_refused_without_it(run: Run, post: Run, original: P
     result = post("--jsonl", stdin=lines)
     assert (result.code, result.raw) == (6, b"")
     assert [line[:14] for line in result.err.splitlines()] == [f"Error: line {number}:" for number in (1, 2, 3)]
-    assert result.err.count("msg_id and intact are for the log to say") == result.err.count("use --copy") == 3
+    assert result.err.count("only the log sets msg_id and intact") == result.err.count("use --copy") == 3
     assert not path.exists() or path.read_bytes() == b""
 
 
 def test_a_copy_of_a_torn_message_is_told(post: Run, messages: Run) -> None:
     result = post("--jsonl", "--copy", stdin=b'{"msg_id": "MSG-1", "type": "FACT", "body": "cu", "intact": false}')
-    assert (result.code, result.err.count("Warning: MSG-1 was torn or edited")) == (0, 1)
+    assert (result.code, result.err.count("Warning: MSG-1 is torn or was edited")) == (0, 1)
     assert messages()[0].body == "cu"
 
 

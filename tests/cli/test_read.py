@@ -471,7 +471,7 @@ def test_it_polls_where_there_are_no_file_events(read: Run, fill: Run, monkeypat
     monkeypatch.setattr(bus_read, "_POLL_INTERVAL", 0.01)
     monkeypatch.setattr(watch._hub, "subscribe", lambda *_: False)
     shown = threading.Event()
-    show = bus_read._Reading._show
+    show = bus_read._Reader._show
 
     def showing(reading: Any, message: Message, record: bytes) -> None:
         show(reading, message, record)
@@ -483,7 +483,7 @@ def test_it_polls_where_there_are_no_file_events(read: Run, fill: Run, monkeypat
         shown.wait(SECONDS)
         fill("last")
 
-    monkeypatch.setattr(bus_read._Reading, "_show", showing)
+    monkeypatch.setattr(bus_read._Reader, "_show", showing)
     fill("first")
     thread = threading.Thread(target=posting)
     thread.start()

@@ -21,7 +21,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def test_it_says_where(serve: Callable[..., Any], root: Path) -> None:
     """On stdout, one line; requests can come at once. A root that is not there is an empty one."""
     server = serve()
-    assert re.fullmatch(rf"Serving {root} at http://127\.0\.0\.1:\d+ \(Ctrl-C ends it\)\n", server.greeting)
+    assert re.fullmatch(rf"Serving {root} at http://127\.0\.0\.1:\d+ \(Ctrl-C stops it\)\n", server.greeting)
     assert server.client.get("/api/v1/projects").json() == {"projects": []}
     assert not root.exists()
     assert server.client.post(POST, json={"body": "x"}).status_code == 201
@@ -81,7 +81,7 @@ def test_a_port_that_is_taken(run_agent: Run) -> None:
         done = run_agent("serve", "--port", port)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"Error: cannot listen on 127.0.0.1 port {port}: Address already in use; --port 0 takes a free one.\n"
+        f"Error: cannot listen on 127.0.0.1 port {port}: Address already in use; to use a free port, give --port 0.\n"
     )
 
 
@@ -94,7 +94,8 @@ def test_without_the_extra(run_agent: Run, tmp_path: Path, package: str) -> None
     done = run_agent("serve", "--port", "0", **path)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(
-        rf"Error: {package}(\.\w+)* is missing: pip install 'path/to/this/checkout\[server\]' brings it\.\n",
+        rf"Error: the server needs {package}(\.\w+)*, which is not installed: "
+        r"pip install 'path/to/this/checkout\[server\]'\n",
         done.stderr,
     )
     assert run_agent("serve", "--help", **path).returncode == 0
@@ -140,7 +141,7 @@ def test_a_root_that_is_not_there(serve: Callable[..., Any], root: Path) -> None
     assert server.client.post(POST, json={"body": "x"}).status_code == 201
     server.kill(15)
     assert [line.partition(" WARNING ")[2] for line in server.log()] == [
-        f"{root} is not there: nothing is served until something is posted below it",
+        f"{root} does not exist: there are no messages until one is posted under it",
         "",
     ]
     server = serve("--log-json")

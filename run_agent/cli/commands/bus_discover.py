@@ -1,4 +1,4 @@
-"""``run-agent bus discover``: which bus would be used from here, and why."""
+"""``run-agent bus discover``: which bus would be used here, and why."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from messagebus import BusError, BusNotFoundError, InvalidBusPathError
 from run_agent.cli import context, output
 from run_agent.cli.options import PathType
 
-_Answer = context.Resolved | BusError | None  # BusError: why it is refused
+_Answer = context.Resolved | BusError | None  # BusError: why the bus is refused
 
 
 @click.command(short_help="Find the bus of this directory.")
@@ -17,16 +17,16 @@ _Answer = context.Resolved | BusError | None  # BusError: why it is refused
     "start",
     metavar="DIR",
     type=PathType(exists=True, file_okay=False),
-    help="Start here, not in the current directory.",
+    help="Start in DIR, not in the current directory.",
 )
-@click.option("--explain", is_flag=True, help="Show what post and read would use from here, and by which rule.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--explain", is_flag=True, help="Show what post and read would use here, and which rule chose it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def discover(start: str | None, explain: bool, as_json: bool) -> int:
-    """Print the first bus file at or above the current directory.
+    """Print the first bus file in the current directory or above it.
 
-    Each directory is asked for TASK-MESSAGE-BUS.md, then PROJECT-MESSAGE-BUS.md, then
+    Each directory is searched for TASK-MESSAGE-BUS.md, then PROJECT-MESSAGE-BUS.md, then
     MESSAGE-BUS.md; only regular files count. Exit code 3: there is none. Exit code 6: it belongs to
-    another user, in a directory that others may write to, or a directory may not be searched.
+    another user and is in a directory that others may write to, or the user may not search a directory.
 
     \b
     Examples:
@@ -49,7 +49,7 @@ def discover(start: str | None, explain: bool, as_json: bool) -> int:
         raise answers["post"]
     if answers["post"]:
         return 0
-    raise BusNotFoundError("nothing names a bus here: use --bus FILE, MESSAGE_BUS, or --project with --task")
+    raise BusNotFoundError("no bus is named or found here: use --bus FILE, MESSAGE_BUS, or --project with --task")
 
 
 def _explain(flags: context.Flags) -> dict[str, _Answer]:
@@ -62,8 +62,8 @@ def _explain(flags: context.Flags) -> dict[str, _Answer]:
         except InvalidBusPathError as error:
             answers[name] = error
     bus = answers["post"]
-    known = context.scope(flags, bus.value) if isinstance(bus, context.Resolved) else {}
-    return answers | {name: known.get(name) for name in ("project_id", "task_id", "run_id")}
+    scope = context.scope(flags, bus.value) if isinstance(bus, context.Resolved) else {}
+    return answers | {name: scope.get(name) for name in ("project_id", "task_id", "run_id")}
 
 
 def _as_json(answer: _Answer) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""``run-agent completion``: the script that makes a shell complete verbs and options."""
+"""``run-agent completion``: the script that lets a shell complete verbs and options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from run_agent.cli import output
 
 
 class _Fish(FishComplete):
-    """Click's, which took what follows a comma in a description for something else."""
+    """Click's class, fixed: it splits a line at every comma, and so cuts a description that has one."""
 
     source_template = FishComplete.source_template.replace('string split ","', 'string split --max 1 ","')
 
@@ -18,7 +18,7 @@ class _Fish(FishComplete):
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that completes run-agent's verbs, options, types, projects and tasks in your shell.
+    """Print a script that lets your shell complete the verbs, options, types, projects and tasks of run-agent.
 
     \b
     Examples:
@@ -28,5 +28,5 @@ def completion(ctx: click.Context, shell: str) -> None:
     """
     script = _Fish if shell == "fish" else get_completion_class(shell)
     if script is None:
-        raise click.UsageError(f"No completion for {shell} in this version of click.")
+        raise click.UsageError(f"This version of click has no completion for {shell}: install a newer one.")
     output.line(script(ctx.find_root().command, {}, "run-agent", "_RUN_AGENT_COMPLETE").source())
