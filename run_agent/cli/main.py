@@ -47,7 +47,7 @@ VERBS: dict[str, Any] = {
 # Verbs that people try, and what they are called here.
 _SUGGESTIONS = {"watch": "read --follow", "tail": "read --follow", "send": "post", "follow": "read --follow"}
 
-_EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (BusNotFoundError, 3),
     (SinceIDNotFoundError, 4),
     (LockTimeoutError, 5),
@@ -167,7 +167,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _exit_code(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno in _PATH_ERRNOS:
         return 6
-    return next((code for error_type, code in _EXIT_CODES if isinstance(error, error_type)), 70)
+    return next((code for error_type, code in EXIT_CODES if isinstance(error, error_type)), 70)
 
 
 def _show_warning(message: Warning | str, *_where: object) -> None:
