@@ -41,7 +41,7 @@ class Poster:
             drafts = []
             for number, line in lines:
                 try:
-                    draft, key = _draft_from(line, self._defaults, copy=self._copy)
+                    draft, key = draft_from(line, self._defaults, copy=self._copy)
                     self._bus.check_message(draft)
                     drafts.append((number, draft, key))
                 except InvalidMessageError as error:
@@ -88,7 +88,7 @@ def _batches() -> Iterator[list[tuple[int, bytes]]]:
             return
 
 
-def _draft_from(line: bytes, defaults: dict[str, Any], *, copy: bool) -> tuple[Draft, str | None]:
+def draft_from(line: bytes, defaults: dict[str, Any], *, copy: bool) -> tuple[Draft, str | None]:
     """The draft in a line, and its idempotency key. Raises InvalidMessageError."""
     try:
         data = strict_json.parse(line)

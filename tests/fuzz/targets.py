@@ -23,7 +23,7 @@ from messagebus.backends.file import idempotency, preamble, read, search, tail
 from messagebus.codec import Decoder, decode, header
 from messagebus.codec.fields import from_fields
 from messagebus.codec.header import HeaderError
-from run_agent.cli.json_lines import draft_from
+from run_agent.cli.jsonl import draft_from
 
 SIZES: dict[tuple[Any, str], int] = {
     (decode, "_LONG_PREAMBLE"): 24,
