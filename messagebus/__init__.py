@@ -14,8 +14,10 @@ Layers, bottom up (SPEC.md is the format, in prose):
     msgid       ids and their order
     idempotency which message a repeated post is
     discovery   names and locations of bus files
+    replace     replacing a file as a whole
     codec/      bytes <-> messages: the file format
     merge/      two versions of a log made one
+    merge_files merging two versions of a bus file, for git
     backends/   where messages are stored: files, memory
     follow      following a log
     bus         MessageBus, what callers import
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
         SinceIDNotFoundError,
     )
     from messagebus.merge import merge_logs
+    from messagebus.merge_files import merge_files
     from messagebus.message import RUN_CRASH, RUN_START, RUN_STOP, Draft, Link, Message, Parent
     from messagebus.repair.check import check_bus
     from messagebus.repair.findings import Finding
@@ -60,6 +63,7 @@ _HOMES = {
     "Finding": "repair.findings",
     **dict.fromkeys(("Repaired", "repair_bus"), "repair.repair"),
     "merge_logs": "merge",
+    "merge_files": "merge_files",
     **dict.fromkeys(("Draft", "Link", "Message", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP"), "message"),
     **dict.fromkeys(
         (
@@ -100,6 +104,7 @@ __all__ = [
     "SinceIDNotFoundError",
     "check_bus",
     "discover_bus",
+    "merge_files",
     "merge_logs",
     "repair_bus",
 ]  # fmt: skip

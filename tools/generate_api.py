@@ -39,7 +39,7 @@ DESCRIBED = re.compile(r"^(\w+): ")  # what describes a parameter
 SECTIONS = {
     "The bus": ("MessageBus", "MemoryBackend", "discover_bus"),
     "Messages": ("Draft", "Message", "Parent", "Link", "RUN_START", "RUN_STOP", "RUN_CRASH"),
-    "Checking, repairing, merging": ("check_bus", "Finding", "repair_bus", "Repaired", "merge_logs"),
+    "Checking, repairing, merging": ("check_bus", "Finding", "repair_bus", "Repaired", "merge_logs", "merge_files"),
 }
 
 

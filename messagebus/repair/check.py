@@ -1,7 +1,10 @@
-"""Looking a log over: what is damaged, and where.
+"""Checking a log: what is damaged in it, and where.
 
-Reads the live file and its archives from end to end and changes nothing; ``mend.py`` does.
-docs/checks.md explains each code.
+The live file and its archives are read from end to end, span by span, and nothing is changed (``repair.py`` does
+that). A span that looks exactly as this library writes records takes the fast path: its id has to be later than the
+one above, and that is all. Every other span is examined in full. What depends on the whole log (an id that
+occurs twice, a parent that is nowhere, a record that may only be quoted) is collected on the way, and decided at the
+end from a second pass over the ids. docs/checks.md explains each code.
 """
 
 from __future__ import annotations
@@ -17,273 +20,210 @@ from messagebus.codec.fields import MENDED
 from messagebus.codec.scan import Span, examine, plain_message
 from messagebus.errors import BusNotFoundError, InvalidBusPathError
 from messagebus.message import Message
-from messagebus.msgid import Order, is_go, is_own, order, time_of
+from messagebus.msgid import Order, order, time_of
 from messagebus.repair.findings import Finding, Location, found_at, found_in
-from messagebus.repair.joined import joined_in
-from messagebus.repair.rewrite import is_known
+from messagebus.repair.id_order import IdOrder, is_late
+from messagebus.repair.joined import JoinedRecords, joined_in
+from messagebus.repair.records import is_marked_torn
 from messagebus.repair.scan_files import ids_of, settled, spans_of
 
 Progress = Callable[[int, int], object]
 
 _LEFTOVER = re.compile(r"(\.\d{8}-\d{6}(?:-\d{6})?\.archived)?\.\d{8}-\d{6}-\d{6}\.(new|mending|broken)")
-_TOLD_EVERY = 1_000  # records
-_LONGEST_WAIT = 30_000  # milliseconds that the Go tool waits for the lock, with an id that it has made before
-_LONGEST_ROTATION = 60.0  # seconds from the name of an archive to the message that it was rotated for
+_PROGRESS_EVERY = 1_000  # records
+_MAX_ROTATION = 60.0  # seconds from the name of an archive to the message that it was rotated for
 
 
 def check_bus(path: str | os.PathLike[str], *, progress: Progress | None = None) -> Iterator[Finding]:
-    """Everything there is to say about the log at ``path``, archives first; nothing where it is clean.
+    """Everything that is to be said about the log at ``path``, archives first; nothing if it is clean.
 
-    ``progress`` is called now and then with the bytes read so far, and all there are. Raises
-    BusNotFoundError where there is neither the file nor an archive of it, InvalidBusPathError where
-    something else than a file or a link stands there, OSError.
+    ``progress`` is called from time to time with the bytes read so far, and the total. Raises
+    BusNotFoundError if there is neither the file nor an archive of it, InvalidBusPathError if the path is
+    neither a file nor a link, OSError.
     """
     return check_log(os.path.abspath(path), progress, is_locked=False)
 
 
 def check_log(path: str, progress: Progress | None, *, is_locked: bool) -> Iterator[Finding]:
-    """The same for who may hold the lock, so that nobody is writing."""
+    """The same, for a caller that may hold the lock, so that no one is writing."""
     if not os.path.lexists(path) and not list_archives(path):
-        raise BusNotFoundError(f"{path} does not exist, and neither do archives of it: name another bus")
+        raise BusNotFoundError(f"{path} does not exist, and has no archives: name another bus")
     yield from _leftovers(path)
     if os.path.islink(path):
-        yield found_in(path, "link", f"{path} is a symbolic link, which nobody reads: put the file itself there")
+        yield found_in(path, "link", f"{path} is a symbolic link, which is never followed: put the file itself there")
         return
     with closing(LogSnapshot(path)) as log:
-        yield from _Check(log, progress or (lambda _done, _all: None), is_locked=is_locked).run()
+        yield from _LogCheck(log, progress or (lambda _done, _total: None), is_locked=is_locked).run()
 
 
 def _leftovers(path: str) -> Iterator[Finding]:
-    """What an interrupted rotation or mending left beside the file."""
+    """What an interrupted rotation or repair left beside the file."""
     if not os.path.lexists(path):
-        yield found_in(
-            path, "leftover", "there are archives of it and no file: a rotation was interrupted, or it was removed"
-        )
+        text = "there are archives but no live file: a rotation was interrupted, or the file was removed"
+        yield found_in(path, "leftover", text)
     directory, name = os.path.split(path)
     entries: list[str] = []
-    with suppress(PermissionError):  # it may not be listed, and the log says so
+    with suppress(PermissionError):  # opening the log warns that the directory cannot be listed
         entries = sorted(os.listdir(directory))
     for entry in entries:
         beside = os.path.join(directory, entry)
-        found = _LEFTOVER.fullmatch(entry, len(name)) if entry.startswith(name) else None
-        if found and (found[2] != "broken" or is_same(beside, path + (found[1] or ""))):
-            yield found_in(beside, "leftover", "an interrupted rotation or mending left it")
+        match = _LEFTOVER.fullmatch(entry, len(name)) if entry.startswith(name) else None
+        if match and (match[2] != "broken" or is_same(beside, path + (match[1] or ""))):
+            yield found_in(beside, "leftover", "left by an interrupted rotation or repair")
 
 
-class _Check:
-    """One look over a log."""
+class _LogCheck:
+    """One check of a log: its files in turn, then what depends on all of them."""
 
     def __init__(self, log: LogSnapshot, progress: Progress, *, is_locked: bool) -> None:
+        self.path = log.path
+        self.ids = IdOrder()
+        self.parents: dict[str, Location] = {}  # each parent's id, and the first record that names it
+        self.joined: list[JoinedRecords] = []
         self._log = log
         self._progress = progress
         self._is_locked = is_locked
-        self.path = log.path
         self._sizes = [_size(log.name(position)) for position in range(len(log))]
-        self.ids = _Ids()
-        self.parents: dict[str, Location] = {}  # and who named each first
-        self.joined: list[_Joined] = []
 
     def run(self) -> Iterator[Finding]:
-        before = ""
+        path_before = ""
         for position, size in enumerate(self._sizes):
-            yield from self._file(position, before)
+            yield from self._file(position, path_before)
             self._progress(sum(self._sizes[:position]) + size, sum(self._sizes))
-            before = self._log.name(position)
-        yield from self._known_at_the_end()
+            path_before = self._log.name(position)
+        yield from self._after_all_files()
 
-    def _file(self, position: int, before: str) -> Iterator[Finding]:
+    def _file(self, position: int, path_before: str) -> Iterator[Finding]:
         path = self._log.name(position)
         try:
             with self._log.segment(position) as segment:
                 if segment:
-                    yield from _File(self, path, before).run(self._told(segment, position))
+                    yield from _FileCheck(self, path, path_before).run(self._spans(segment, position))
                 elif os.path.lexists(path):  # and was not removed just now
-                    yield found_in(path, "link", "it has the name of an archive and is no file: move it away")
+                    yield found_in(path, "link", "it is named like an archive but is not a file: move it away")
         except InvalidBusPathError as error:
             yield found_in(path, "link", str(error))
 
-    def _told(self, segment: Segment, position: int) -> Iterator[Span]:
-        """The pieces of a file, with word of the progress, and the last one as nobody is writing it."""
+    def _spans(self, segment: Segment, position: int) -> Iterator[Span]:
+        """The spans of a file, the last one settled; reports progress."""
         before, total = sum(self._sizes[:position]), sum(self._sizes)
-        for number, piece in enumerate(spans_of(segment)):
-            if number % _TOLD_EVERY == 0:
-                self._progress(before + piece.offset, total)
-            may_grow = piece.is_last and not segment.closed and not self._is_locked
-            yield settled(segment, piece) if may_grow else piece
+        for number, span in enumerate(spans_of(segment)):
+            if number % _PROGRESS_EVERY == 0:
+                self._progress(before + span.offset, total)
+            may_grow = span.is_last and not segment.closed and not self._is_locked
+            yield settled(segment, span) if may_grow else span
 
-    def _known_at_the_end(self) -> Iterator[Finding]:
-        """What takes a second look at all ids."""
-        inside = Counter(place.msg_id for joined in self.joined for place in joined.places)
-        wanted = {place.msg_id for place, _ in self.ids.suspects} | self.parents.keys() | inside.keys()
+    def _after_all_files(self) -> Iterator[Finding]:
+        """What only a second pass over all ids can tell."""
+        inside = Counter(location.msg_id for joined in self.joined for location in joined.locations)
+        wanted = {location.msg_id for location, _ in self.ids.suspects} | self.parents.keys() | inside.keys()
         if not wanted:
             return
-        times = Counter(msg_id for msg_id in ids_of(self._log) if msg_id in wanted)
-        late: dict[str, list[Location]] = {}
-        for place, kind in self.ids.suspects:
-            if times[place.msg_id] > 1:
-                yield found_at(place, "duplicate")
-            elif kind == "late":
-                late.setdefault(place.path, []).append(place)
-            elif kind:
-                yield found_at(place, kind)
-        for places in late.values():
-            yield found_at(places[0], "late", count=len(places))
+        occurrences = Counter(msg_id for msg_id in ids_of(self._log) if msg_id in wanted)
+        yield from self._suspects(occurrences)
         for joined in self.joined:
-            yield from joined.findings(times + inside)
+            yield from joined.findings(occurrences + inside)
         oldest = next((ms for msg_id in ids_of(self._log) if (ms := time_of(msg_id)) is not None), 0)
-        for parent, place in self.parents.items():
-            if not times[parent] and (time_of(parent) or 0) >= oldest:
-                yield found_at(place, "parent", parent=parent)
+        for parent, location in self.parents.items():
+            if not occurrences[parent] and (time_of(parent) or 0) >= oldest:
+                yield found_at(location, "parent", parent=parent)
+
+    def _suspects(self, occurrences: Counter[str]) -> Iterator[Finding]:
+        late: dict[str, list[Location]] = {}
+        for location, name in self.ids.suspects:
+            if occurrences[location.msg_id] > 1:
+                yield found_at(location, "duplicate")
+            elif name == "late":
+                late.setdefault(location.path, []).append(location)
+            elif name:
+                yield found_at(location, name)
+        for locations in late.values():
+            yield found_at(locations[0], "late", count=len(locations))
 
 
-class _Joined:
-    """Records that the text of one above has swallowed, or quotes."""
+class _FileCheck:
+    """The check of one file, span by span."""
 
-    def __init__(self, above: str, places: list[Location]) -> None:
-        self.places = places
-        self._above = above
-        self.below = ""  # the id that follows
-
-    def findings(self, times: Counter[str]) -> Iterator[Finding]:
-        """Swallowed are those whose id is nowhere else, and lies between those around it."""
-        at, end = order(self._above), order(self.below)
-        for place in self.places:
-            here = order(place.msg_id)
-            if times[place.msg_id] > 1:
-                continue
-            if at and here and at < here and (not self.below or (end and here < end)):
-                at = here
-                yield found_at(place, "joined", above=self._above)
-            else:
-                yield found_at(place, "quoted", above=self._above)
-
-
-class _Ids:
-    """The ids of a log as they come by: which break the order, and which may be there twice."""
-
-    def __init__(self) -> None:
-        self.suspects: list[tuple[Location, str]] = []  # may be there twice, or are what the text says
-        self._latest: Order = (-1, "")
-        self._above: Order = (-1, "")
-        self._newest = ""  # an id of ours that is both
-        self._without_time: set[str] = set()
-
-    def goes_on(self, msg_id: str) -> bool:
-        """Take the next id, if it is one of ours behind one of ours: they compare as text."""
-        if not self._newest or msg_id <= self._newest or not is_own(msg_id):
-            return False
-        self._newest = msg_id
-        return True
-
-    def latest(self) -> Order:
-        """The latest so far."""
-        if self._newest:
-            self._latest = self._above = order(self._newest) or self._latest
-        return self._latest
-
-    def take(self, place: Location, floor: Order) -> None:
-        """The next id; order is a matter of its file, behind ``floor``."""
-        here, latest, msg_id = order(place.msg_id), self.latest(), place.msg_id
-        if here is None:
-            if msg_id in self._without_time:
-                self.suspects.append((place, ""))
-            self._without_time.add(msg_id)
-            return
-        if here <= latest:
-            kind = "late" if _is_late(here, self._above) else "order" if floor < here < self._above else ""
-            self.suspects.append((place, kind))
-        self._newest = msg_id if here > latest and is_own(msg_id) else ""
-        self._latest, self._above = max(here, latest), here
-
-
-def _is_late(here: Order, above: Order) -> bool:
-    """Is it earlier than the one above only because the Go tool makes its ids before it has the lock?"""
-    return here < above and above[0] - here[0] <= _LONGEST_WAIT and is_go(here[1])
-
-
-class _File:
-    """One file, while it is looked over."""
-
-    def __init__(self, check: _Check, path: str, before: str) -> None:
+    def __init__(self, check: _LogCheck, path: str, path_before: str) -> None:
         self._check = check
         self._path = path
-        self._before = before
-        self._floor = check.ids.latest()  # of the files before
-        self._is_first, self._overlaps = True, False
-        self._line_ends: dict[bool, Span] = {}  # the first piece in CRLF, and the first in LF
-        self._noted: Counter[str] = Counter()
-        self._first: dict[str, Span] = {}
+        self._path_before = path_before
+        self._latest_before = check.ids.latest()  # the latest id of the files before
+        self._is_first_id, self._overlaps = True, False
+        self._line_ends: dict[bool, Span] = {}  # the first span in CRLF (True), and the first in LF (False)
+        self._counts: Counter[str] = Counter()  # of findings that are reported once for the file
+        self._first: dict[str, Span] = {}  # the first span of each of those
 
-    def run(self, pieces: Iterator[Span]) -> Iterator[Finding]:
-        for piece in pieces:
-            if self._check.joined and piece.start:
-                self._check.joined[-1].below = self._check.joined[-1].below or piece.msg_id
-            message = plain_message(piece)
+    def run(self, spans: Iterator[Span]) -> Iterator[Finding]:
+        for span in spans:
+            if self._check.joined and span.start:
+                self._check.joined[-1].id_below = self._check.joined[-1].id_below or span.msg_id
+            message = plain_message(span)
             if message is None:
-                self._line_ends.setdefault(piece.is_crlf, piece)
-                yield from self._examined(piece)
+                self._line_ends.setdefault(span.is_crlf, span)
+                yield from self._examined(span)
                 continue
-            self._line_ends.setdefault(False, piece)
-            if self._is_first or not self._check.ids.goes_on(message.msg_id):
-                yield from self._id(piece)
+            self._line_ends.setdefault(False, span)
+            if self._is_first_id or not self._check.ids.add_next_own(message.msg_id):
+                yield from self._id(span)
         if len(self._line_ends) == 2:
             yield self._at(self._line_ends[True], "line-ends")
-        for kind, count in self._noted.items():
-            yield self._at(self._first[kind], kind, count=count)
+        for name, count in self._counts.items():
+            yield self._at(self._first[name], name, count=count)
 
-    def _examined(self, piece: Span) -> Iterator[Finding]:
-        record = examine(piece)
+    def _examined(self, span: Span) -> Iterator[Finding]:
+        record = examine(span)
         if record.messages and MENDED in record.messages[0][0].meta:
-            self._note("mended", piece)
-        if record.damage and not is_known(record):
-            yield self._at(piece, record.damage, why=record.why)
+            self._count("repaired", span)
+        if record.damage and not is_marked_torn(record):
+            yield self._at(span, record.damage, why=record.why)
         if record.stray:
-            yield self._at(piece, "unowned", where="below this record" if piece.start else "here")
-        if piece.msg_id:
-            yield from self._id(piece)
-        if piece.start and record.messages:
-            self._record(piece, *(message for message, _ in record.messages))
+            yield self._at(span, "stray", where="below this record" if span.start else "here")
+        if span.msg_id:
+            yield from self._id(span)
+        if span.start and record.messages:
+            self._record(span, *(message for message, _ in record.messages))
         elif record.messages:
-            self._note("one-line", piece, len(record.messages))
+            self._count("one-line", span, len(record.messages))
 
-    def _record(self, piece: Span, message: Message, *below: Message) -> None:
+    def _record(self, span: Span, message: Message, *below: Message) -> None:
         if message.intact is None:
-            self._note("no-length", piece)
-            if places := [self._location(inner) for inner in joined_in(piece)]:
-                self._check.joined.append(_Joined(message.msg_id, places))
+            self._count("no-length", span)
+            if locations := [self._location(inner) for inner in joined_in(span)]:
+                self._check.joined.append(JoinedRecords(message.msg_id, locations))
         if below:
-            self._note("one-line", piece, len(below))
+            self._count("one-line", span, len(below))
         for parent in message.parents:
-            self._check.parents.setdefault(parent.msg_id, self._location(piece))
+            self._check.parents.setdefault(parent.msg_id, self._location(span))
 
-    def _id(self, piece: Span) -> Iterator[Finding]:
-        here = order(piece.msg_id)
-        if here and here <= self._floor and not self._overlaps and not _is_late(here, self._floor):
+    def _id(self, span: Span) -> Iterator[Finding]:
+        here = order(span.msg_id)
+        if here and here <= self._latest_before and not self._overlaps and not is_late(here, self._latest_before):
             self._overlaps = True
-            yield self._at(piece, "overlap", before=self._before)
-        elif self._is_first and (seconds := self._missing(here)):
-            yield self._at(piece, "stretch", before=self._before, seconds=seconds)
-        self._is_first = False
-        self._check.ids.take(self._location(piece), self._floor)
+            yield self._at(span, "overlap", before=self._path_before)
+        elif self._is_first_id and (seconds := self._gap(here)):
+            yield self._at(span, "gap", before=self._path_before, seconds=seconds)
+        self._is_first_id = False
+        self._check.ids.add(self._location(span), self._latest_before)
 
-    def _missing(self, here: Order | None) -> int:
-        """Seconds between the rotation that made the archive before, and the message that it was made for:
-        whoever rotates appends at once. 0 where they are as few as they should be."""
-        moment = archive_moment(self._check.path, self._before)
+    def _gap(self, here: Order | None) -> int:
+        """Seconds between the rotation that made the archive before and this first message. A writer that rotates
+        posts at once, so a gap is messages that are missing; 0 where there is none, or no one can tell."""
+        moment = archive_moment(self._check.path, self._path_before)
         if moment is None or here is None or moment.microsecond == 0:  # named by the Go tool, or by hand
             return 0
-        seconds = here[0] / 1000 - max(moment.timestamp(), self._floor[0] / 1000)
-        return round(seconds) if seconds > _LONGEST_ROTATION else 0
+        seconds = here[0] / 1000 - max(moment.timestamp(), self._latest_before[0] / 1000)
+        return round(seconds) if seconds > _MAX_ROTATION else 0
 
-    def _note(self, kind: str, piece: Span, count: int = 1) -> None:
-        self._noted[kind] += count
-        self._first.setdefault(kind, piece)
+    def _count(self, name: str, span: Span, count: int = 1) -> None:
+        self._counts[name] += count
+        self._first.setdefault(name, span)
 
-    def _location(self, piece: Span) -> Location:
-        return Location(self._path, piece.line, piece.offset, piece.msg_id)
+    def _location(self, span: Span) -> Location:
+        return Location(self._path, span.line, span.offset, span.msg_id)
 
-    def _at(self, piece: Span, kind: str, **details: object) -> Finding:
-        return found_at(self._location(piece), kind, **details)
+    def _at(self, span: Span, name: str, **details: object) -> Finding:
+        return found_at(self._location(span), name, **details)
 
 
 def _size(path: str) -> int:

@@ -1,237 +1,214 @@
-"""The pieces of a damaged file, or of several, written anew as one file that is not.
+"""The spans of a damaged file, or of several, turned into the records of one sound file.
 
-What is whole stays as it is. A torn or edited record is marked, in ``meta``; a record that nobody can
-read, and text that belongs to none, become messages of their own, with all their words, where
-they stood. Pure; who calls it keeps the original.
+Each span becomes zero or more entries. A record that is whole is kept as it is; a torn or edited one is kept with a
+mark in its ``meta``. A record that cannot be read, and stray text (text of no record), become new records at the
+same place, with all their words. Then the entries are sorted, if the ids were out of order, and the new
+records get ids that fit between those around them. Pure; the caller keeps the original file.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import datetime
 from itertools import chain
 from typing import NamedTuple
 
-from messagebus.codec import encode, header
 from messagebus.codec.edit import edited, stored_with_lf, with_fitting_length
 from messagebus.codec.fields import CONFLICT_OF, MENDED
-from messagebus.codec.framing import OPENING, escape, find_partial_start, unescape
-from messagebus.codec.scan import Examined, Span, examine, plain_message, split_header
-from messagebus.msgid import Order, next_msg_id, order, sibling
+from messagebus.codec.framing import find_partial_start
+from messagebus.codec.scan import Examined, Span, examine, plain_message
+from messagebus.msgid import Order, order
 from messagebus.repair.joined import split_joined
+from messagebus.repair.records import (
+    RecordDefaults,
+    can_keep_id,
+    id_after,
+    is_marked_torn,
+    marked_torn,
+    new_record,
+    without_nul,
+)
 
-_LENGTH = re.compile(rb"^content_length: (\d{1,12})\r*$", re.MULTILINE)
-_HEAD: Order = (-1, "")  # of the text above the first record
-_LONGEST_ID = 512  # characters that the header of another record takes from one that cannot be read
-_UNWRITTEN = re.compile(rb"\0+")
+_TOP: Order = (-1, "")  # the position of the text above the first record
 _TORN_END = b"The record above is torn: the rest of it was never written, or cut off."
 
 
-class Scope(NamedTuple):
-    """What new records say about themselves: the project, the task, and their time (UTC)."""
-
-    project_id: str
-    task_id: str
-    ts: datetime
-
-
 class _Kept(NamedTuple):
-    """A record as it is to stand in the file."""
+    """A record that keeps its id. ``position`` is what entries are sorted by: the id, or for one that holds no time
+    the id before it."""
 
-    place: Order
+    position: Order
     raw: bytes
 
 
-class _Loose(NamedTuple):
-    """Text that becomes a message, under an id of its own, behind the records of its place. Where
-    it is a record that only needs another id, ``kind`` is empty."""
+class _New(NamedTuple):
+    """Text that becomes a message with a new id, after the records of its position. If ``type`` is empty, the text is
+    a record, which only gets another id."""
 
-    place: Order
-    kind: str
+    position: Order
+    type: str
     meta: Mapping[str, str]
     text: bytes
 
 
-_Entry = _Kept | _Loose
+_Entry = _Kept | _New
 
 
 class Rewrite:
-    """One file to be. Once ``records`` has run, ``done`` tells what was changed, and ``last`` the last id."""
+    """The records of one new file. After ``records`` has run, ``changes`` describes what was changed, a line each,
+    and ``last_id`` is the last id of the log so far."""
 
     def __init__(
         self,
-        scope: Scope,
-        before: str,
-        repeated: dict[str, bytes],
+        defaults: RecordDefaults,
+        id_before: str,
+        duplicates: dict[str, bytes],
         *,
-        missing: str,
+        gap: str,
         joined: Collection[str],
         sort: bool,
         live: bool,
     ) -> None:
-        self.done: list[str] = []
-        self._scope = scope
-        self.last = self._anchor = before  # the last id so far, at first one behind those of the files before
-        self._siblings = 0  # how many records stand right behind the anchor
-        self._repeated = repeated  # ids that stand on more than one record, and the first of each, once it was met
-        self._missing = missing  # what is to be said about messages in front of the first
-        self._joined = joined  # ids of records that the text of others holds, and shall no longer
+        """
+        id_before: the last id of the files before; for the first file, an id earlier than all.
+        duplicates: ids that several records of the log have, each with the first of them once it was met.
+        gap: what to say about messages that may be missing before the first one; "" for nothing.
+        joined: ids of records to split off the body of the record above.
+        """
+        self.changes: list[str] = []
+        self.last_id = self._kept_id = id_before
+        self._new_after_kept = 0  # how many new records follow the record of that id directly
+        self._defaults = defaults
+        self._duplicates = duplicates
+        self._gap = gap
+        self._joined = joined
         self._sort = sort
         self._live = live
-        self._location: Order = order(before) or _HEAD
+        self._position: Order = order(id_before) or _TOP
 
-    def records(self, pieces: Iterable[Span]) -> Iterator[bytes]:
-        """What is to stand in the file, with a blank line between each two."""
-        entries: Iterable[_Entry] = self._entries(pieces)
-        if self._missing:
-            entries = chain((_Loose(self._location, "GAP", {}, self._missing.encode()),), entries)
+    def records(self, spans: Iterable[Span]) -> Iterator[bytes]:
+        """The records of the new file, in order."""
+        entries: Iterable[_Entry] = self._entries(spans)
+        if self._gap:
+            entries = chain((_New(self._position, "GAP", {}, self._gap.encode()),), entries)
         if self._sort:
-            entries = sorted(entries, key=lambda entry: entry.place)
-        yield from self._numbered(entries)
+            entries = sorted(entries, key=lambda entry: entry.position)
+        yield from self._with_ids(entries)
 
-    def _entries(self, pieces: Iterable[Span]) -> Iterator[_Entry]:
-        for piece in chain.from_iterable(split_joined(piece, self._joined) for piece in pieces):
-            if not piece.start:
-                yield from self._above(piece)
-            elif plain_message(piece):
-                yield from self._kept(piece, piece.raw)
+    # --- spans to entries ---
+
+    def _entries(self, spans: Iterable[Span]) -> Iterator[_Entry]:
+        for span in chain.from_iterable(split_joined(span, self._joined) for span in spans):
+            if not span.start:
+                yield from self._above_first(span)
+            elif plain_message(span):
+                yield from self._keep(span, span.raw)
             else:
-                yield from self._examined(piece, examine(piece))
+                yield from self._examined(span, examine(span))
 
-    def _above(self, piece: Span) -> Iterator[_Entry]:
-        """The one-line messages above the first record; their ids are the numbers of their lines."""
-        record = examine(piece)
+    def _above_first(self, span: Span) -> Iterator[_Entry]:
+        """The text above the first record. One-line messages keep their line numbers, which are their ids."""
+        record = examine(span)
         if record.messages:
             lines = {raw.replace(b"\r\n", b"\n") for _, raw in record.messages}
-            text = [line if line + b"\n" in lines else b"" for line in piece.as_lf().split(b"\n")]
-            yield _Kept(_HEAD, b"\n" * (piece.line - 1) + b"\n".join(text).rstrip(b"\n") + b"\n")
+            text = [line if line + b"\n" in lines else b"" for line in span.as_lf().split(b"\n")]
+            yield _Kept(_TOP, b"\n" * (span.line - 1) + b"\n".join(text).rstrip(b"\n") + b"\n")
         if record.stray:
-            yield self._loose(piece, "RECOVERED", record.stray, "made a message of the text there")
+            yield self._new(span, "RECOVERED", record.stray, "made a message of the text there")
 
-    def _examined(self, piece: Span, record: Examined) -> Iterator[_Entry]:
-        if record.damage == "header":
-            yield from self._unreadable(piece)
-            return
-        own = b"".join(stored_with_lf(record, crlf=piece.is_crlf)) if record.stray else piece.as_lf()
-        raw: bytes | None = own
-        if record.damage and not is_known(record):
-            raw = _torn(piece) if record.damage == "torn" else with_fitting_length(record, crlf=piece.is_crlf)
-            if raw:
-                self.done.append(f"line {piece.line}: marked {piece.msg_id}: {record.why}")
-        elif piece.msg_id in self._joined:
-            raw = edited(own, {MENDED: "joined"})
-            self.done.append(f"line {piece.line}: made {piece.msg_id}, which the text above had swallowed, a message")
+    def _examined(self, span: Span, record: Examined) -> Iterator[_Entry]:
+        """A record that this library did not write exactly so."""
+        raw = None if record.damage == "header" else self._kept_bytes(span, record)
         if not raw:
-            yield from self._unreadable(piece)
+            yield from self._unreadable(span)
             return
-        yield from self._kept(piece, raw)
+        yield from self._keep(span, raw)
         if record.damage != "torn":
-            yield from self._other(piece, record.stray)
-        elif self._live and piece.is_last:
-            yield _Loose(self._location, "MENDED", {}, _TORN_END)  # readers are given it once something follows
+            yield from self._stray(span, record.stray)
+        elif self._live and span.is_last:  # readers hold a torn end back until something follows it
+            yield _New(self._position, "MENDED", {}, _TORN_END)
 
-    def _other(self, piece: Span, other: bytes) -> Iterator[_Entry]:
-        """What a crash left below a record."""
-        if not other:
+    def _kept_bytes(self, span: Span, record: Examined) -> bytes | None:
+        """The record as it is to be in the new file; None where its header cannot be edited."""
+        own = b"".join(stored_with_lf(record, crlf=span.is_crlf)) if record.stray else span.as_lf()
+        if record.damage and not is_marked_torn(record):
+            raw = marked_torn(span) if record.damage == "torn" else with_fitting_length(record, crlf=span.is_crlf)
+            if raw:
+                self._changed(span, f"marked {span.msg_id}: {record.why}")
+            return raw
+        if span.msg_id in self._joined:
+            self._changed(span, f"made {span.msg_id}, which was joined to the record above, a message again")
+            return edited(own, {MENDED: "joined"})
+        return own
+
+    def _stray(self, span: Span, text: bytes) -> Iterator[_Entry]:
+        """Stray text below a record."""
+        if not text:
             return
-        text = _written(other).strip(b"\r\n")
-        if not text or find_partial_start(b"\n\n" + text, 0) == 1:  # no more than the first bytes of a start
-            self.done.append(f"line {piece.line}: cut off what a crash left below {piece.msg_id}")
+        text = without_nul(text).strip(b"\r\n")
+        if not text or find_partial_start(b"\n\n" + text, 0) == 1:  # no more than the first bytes of a record
+            self._changed(span, f"cut off what a crash left below {span.msg_id}")
         else:
-            yield self._loose(piece, "RECOVERED", text, f"made a message of the text below {piece.msg_id}")
+            yield self._new(span, "RECOVERED", text, f"made a message of the text below {span.msg_id}")
 
-    def _kept(self, piece: Span, raw: bytes) -> Iterator[_Entry]:
-        msg_id = piece.msg_id
-        self._location = order(msg_id) or self._location
-        first = self._repeated.get(msg_id) or raw
-        if msg_id in self._repeated:
-            self._repeated[msg_id] = first
+    def _keep(self, span: Span, raw: bytes) -> Iterator[_Entry]:
+        """A record under its own id, unless another record had that id first."""
+        msg_id = span.msg_id
+        self._position = order(msg_id) or self._position
+        first = self._duplicates.get(msg_id) or raw
+        if msg_id in self._duplicates:
+            self._duplicates[msg_id] = first
         if first is raw:
-            yield _Kept(self._location, raw)
+            yield _Kept(self._position, raw)
         elif first == raw:
-            self.done.append(f"line {piece.line}: left out a second copy of {msg_id}")
+            self._changed(span, f"left out a second copy of {msg_id}")
         else:
-            self.done.append(f"line {piece.line}: gave a second record {msg_id} an id of its own")
-            yield _Loose(self._location, "", {CONFLICT_OF: msg_id}, raw)
+            self._changed(span, f"gave a second record {msg_id} an id of its own")
+            yield _New(self._position, "", {CONFLICT_OF: msg_id}, raw)
 
-    def _unreadable(self, piece: Span) -> Iterator[_Entry]:
-        """All of a record as the body of another, of its id if that may stand for one."""
-        msg_id, text = piece.msg_id, _written(piece.as_lf())
-        if len(msg_id) <= _LONGEST_ID and order(msg_id) and header.scalar(msg_id) == msg_id:
-            meta = {MENDED: "header"}
-            yield from self._kept(piece, new_record(msg_id, "UNREADABLE", meta, text, self._scope))
-            self.done.append(f"line {piece.line}: made the unreadable record {msg_id} the body of one that is")
+    def _unreadable(self, span: Span) -> Iterator[_Entry]:
+        """All of a record as the body of a new one, with the same id if possible."""
+        msg_id, text = span.msg_id, without_nul(span.as_lf())
+        if can_keep_id(msg_id):
+            yield from self._keep(span, new_record(msg_id, "UNREADABLE", {MENDED: "header"}, text, self._defaults))
+            self._changed(span, f"made the unreadable record {msg_id} the body of a new one")
         else:
-            yield self._loose(piece, "UNREADABLE", text, "made an unreadable record the body of one that is")
+            yield self._new(span, "UNREADABLE", text, "made an unreadable record the body of a new one")
 
-    def _loose(self, piece: Span, kind: str, text: bytes, done: str) -> _Loose:
-        self.done.append(f"line {piece.line}: {done}")
-        return _Loose(self._location, kind, {MENDED: f"line {piece.line}"}, _written(text))
+    def _new(self, span: Span, type_: str, text: bytes, change: str) -> _New:
+        self._changed(span, change)
+        return _New(self._position, type_, {MENDED: f"line {span.line}"}, without_nul(text))
 
-    def _numbered(self, entries: Iterable[_Entry]) -> Iterator[bytes]:
-        """The bytes of all, with ids for the loose ones that keep the order."""
-        waiting: deque[_Loose] = deque()
+    def _changed(self, span: Span, change: str) -> None:
+        self.changes.append(f"line {span.line}: {change}")
+
+    # --- entries to records ---
+
+    def _with_ids(self, entries: Iterable[_Entry]) -> Iterator[bytes]:
+        """The bytes of all entries. New records get ids that keep the order: one waits where its id would not be
+        earlier than that of the next kept record."""
+        waiting: deque[_New] = deque()
         for entry in entries:
-            if isinstance(entry, _Loose):
+            if isinstance(entry, _New):
                 waiting.append(entry)
                 continue
-            while waiting and (order(self._next_id()) or entry.place) < entry.place:
-                yield self._new(waiting.popleft())
+            while waiting and (order(self._next_id()) or entry.position) < entry.position:
+                yield self._numbered(waiting.popleft())
             yield entry.raw
-            if entry.place[1]:
-                self.last = self._anchor = entry.place[1]
-                self._siblings = 0
+            if entry.position[1]:
+                self.last_id = self._kept_id = entry.position[1]
+                self._new_after_kept = 0
         while waiting:
-            yield self._new(waiting.popleft())
+            yield self._numbered(waiting.popleft())
 
     def _next_id(self) -> str:
-        return id_behind(self._anchor, self._siblings)
+        return id_after(self._kept_id, self._new_after_kept)
 
-    def _new(self, loose: _Loose) -> bytes:
-        self.last = self._next_id()
-        self._siblings += 1
-        if not loose.kind:
-            renamed = edited(loose.text, loose.meta, msg_id=self.last)
+    def _numbered(self, new: _New) -> bytes:
+        self.last_id = self._next_id()
+        self._new_after_kept += 1
+        if not new.type:
+            renamed = edited(new.text, new.meta, msg_id=self.last_id)
             if renamed is not None:
                 return renamed
-        return new_record(self.last, loose.kind or "UNREADABLE", loose.meta, loose.text, self._scope)
-
-
-def id_behind(msg_id: str, number: int = 0) -> str:
-    """The id of a record that is to stand right behind this one, and behind as many like it."""
-    if len(msg_id) > _LONGEST_ID or header.scalar(msg_id) != msg_id:
-        msg_id = next_msg_id(msg_id, 0, bytes)
-    return sibling(msg_id, number)
-
-
-def _written(text: bytes) -> bytes:
-    """``text`` with a line end in place of each stretch that a crash left unwritten."""
-    return _UNWRITTEN.sub(b"\n", text)
-
-
-def new_record(msg_id: str, kind: str, meta: Mapping[str, str], text: bytes, scope: Scope) -> bytes:
-    """A record around bytes that may be no UTF-8."""
-    body = escape(text.rstrip(b"\r\n"))
-    named = {"type": kind, "project_id": scope.project_id, "task_id": scope.task_id}
-    fields = "".join(header.entry(name, value) for name, value in named.items() if value) + header.mapping("meta", meta)
-    return encode(msg_id, scope.ts, b"%bcontent_length: %d\n---\n%b\n" % (fields.encode(), len(body), body))
-
-
-def is_known(record: Examined) -> bool:
-    """Is it torn, and marked so already? Its length tells readers, too, and must not fit."""
-    return record.damage == "torn" and record.messages[0][0].meta.get(MENDED) == "torn"
-
-
-def _torn(piece: Span) -> bytes | None:
-    """A torn record with its mark, and without blocks that a crash left unwritten. Its length does
-    not fit: readers take that for the mark."""
-    raw = piece.as_lf()
-    head, region = split_header(raw[len(OPENING) :])
-    unwritten = region.find(b"\0")
-    if unwritten < 0:
-        return edited(raw, {MENDED: "torn"})
-    body = escape(unescape(region[:unwritten]) + _written(region[unwritten:])).rstrip(b"\r\n")
-    lengths = [int(length) for length in _LENGTH.findall(head)]
-    return edited(raw, {MENDED: "torn"}, body=body, length=max(lengths[-1], len(body) + 1) if lengths else None)
+        return new_record(self.last_id, new.type or "UNREADABLE", new.meta, new.text, self._defaults)

@@ -1,4 +1,4 @@
-"""The files of a log, taken apart (codec/survey.py): for who checks and mends them."""
+"""The files of a log as spans (codec/scan.py), for checking and repairing them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOCK_TIMEOUT = 2.0  # seconds
 
 
 def spans_of(segment: Segment) -> Iterator[Span]:
-    """The pieces of one file, as long as it was when it was opened."""
+    """The spans of one file, up to the size that it had when it was opened."""
     return scan(_chunks(segment.fd, 0, segment.size))
 
 
@@ -25,7 +25,7 @@ def ids_of(log: LogSnapshot) -> Iterator[str]:
     for position in range(len(log)):
         with suppress(InvalidBusPathError), log.segment(position) as segment:
             if segment:
-                yield from (piece.msg_id for piece in spans_of(segment) if piece.start)
+                yield from (span.msg_id for span in spans_of(segment) if span.start)
 
 
 def _chunks(fd: int, offset: int, end: int) -> Iterator[bytes]:
@@ -34,22 +34,22 @@ def _chunks(fd: int, offset: int, end: int) -> Iterator[bytes]:
         yield data
 
 
-def settled(segment: Segment, piece: Span) -> Span:
-    """The last record of the live file, if it has a flaw, as it is while nobody writes: it may have been
-    half written when it was read."""
-    record = examine(piece)
+def settled(segment: Segment, span: Span) -> Span:
+    """The last record of the live file; read again under the lock if it looks damaged, because a writer may have
+    written half of it when it was read."""
+    record = examine(span)
     if not (record.damage or record.stray) or not _locked(segment):
-        return piece
+        return span
     try:
         end = os.fstat(segment.fd).st_size
-        again = next(scan(_chunks(segment.fd, piece.offset, end)), piece)
+        again = next(scan(_chunks(segment.fd, span.offset, end)), span)
     finally:
         lock.release(segment.fd)
-    return again._replace(offset=piece.offset, line=piece.line)
+    return again._replace(offset=span.offset, line=span.line)
 
 
 def _locked(segment: Segment) -> bool:
-    """Hold the lock; not where there are none, and so no writer of ours."""
+    """Take the lock; False after a timeout, or where the file system has no locks, and so no writer of ours."""
     try:
         return lock.acquire(segment.fd, "the file", _LOCK_TIMEOUT)
     except InvalidBusPathError:

@@ -1,7 +1,7 @@
-"""The merge driver in a git repository: put there, and taken away again.
+"""Installing the merge driver in a git repository, and removing it again.
 
-Git knows a driver in two places: ``.gitattributes`` says which files it is for, and is committed;
-the configuration of the clone says what to run.
+Git learns of a driver in two places: ``.gitattributes``, which is committed, says which files it is for, and the
+configuration of the clone says which program to run.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ CONFIGURATION = {
 
 
 def install() -> list[str]:
-    """Put it where it is not; says what was done, a sentence each. Raises RefusedError."""
+    """Add what is missing; returns what was done, a sentence each. Raises RefusedError."""
     path = _attributes_path()
     return [*_add_patterns(path), *_configure()]
 
 
 def uninstall() -> list[str]:
-    """The inverse."""
+    """Remove what ``install`` adds; the same otherwise."""
     path = _attributes_path()
     return [*_remove_patterns(path), *_deconfigure()]
 
@@ -40,10 +40,10 @@ def _add_patterns(path: str) -> list[str]:
     missing = [pattern for pattern in PATTERNS if pattern not in text.splitlines()]
     if not missing:
         return []
-    line_end = b"" if not text or text.endswith(b"\n") else b"\n"
+    separator = b"" if not text or text.endswith(b"\n") else b"\n"
     with open(path, "ab") as file:
-        file.write(line_end + b"".join(pattern + b"\n" for pattern in missing))
-    return [f"Added to {path}, which is to be committed: {_shown(missing)}"]
+        file.write(separator + b"".join(pattern + b"\n" for pattern in missing))
+    return [f"Added to {path}, to be committed: {_listed(missing)}"]
 
 
 def _remove_patterns(path: str) -> list[str]:
@@ -53,10 +53,10 @@ def _remove_patterns(path: str) -> list[str]:
         return []
     if not kept:
         os.unlink(path)
-        return [f"Removed {path}: it held nothing else."]
+        return [f"Removed {path}, which held nothing else."]
     with open(path, "wb") as file:
         file.writelines(kept)
-    return [f"Removed from {path}: {_shown(PATTERNS)}"]
+    return [f"Removed from {path}: {_listed(PATTERNS)}"]
 
 
 def _configure() -> list[str]:
@@ -85,16 +85,16 @@ def _content(path: str) -> bytes:
         return b""
 
 
-def _shown(patterns: tuple[bytes, ...] | list[bytes]) -> str:
+def _listed(patterns: tuple[bytes, ...] | list[bytes]) -> str:
     return ", ".join(pattern.decode() for pattern in patterns)
 
 
 def _git(*words: str) -> str:
     try:
-        done = subprocess.run(["git", *words], capture_output=True, check=False)  # noqa: S603, S607 - words of ours
+        done = subprocess.run(["git", *words], capture_output=True, check=False)  # noqa: S603, S607 - all words are our own
     except FileNotFoundError:
-        raise RefusedError("there is no git on the PATH.") from None
+        raise RefusedError("git is not on the PATH.") from None
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RefusedError(f"git {words[0]}: {said[0]}. Run this in the work tree of a repository.")
+        errors = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RefusedError(f"git {words[0]}: {errors[0]}. Run this in the work tree of a repository.")
     return os.fsdecode(done.stdout).removesuffix("\n")

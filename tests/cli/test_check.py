@@ -1,4 +1,4 @@
-"""`run-agent bus check`: which bus, what it says in text and JSON, exit codes, mending, progress."""
+"""`run-agent bus check`: which bus, text and JSON, exit codes, repair, progress."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from messagebus import replace
 from messagebus.backends.file import segments
-from messagebus.repair import repair
+from messagebus.repair import originals
 from run_agent.cli.commands import bus_check
 
 Run = Callable[..., Any]
@@ -80,7 +81,7 @@ def test_a_directory(check: Run, refused: Run, path: Path) -> None:
     refused(check("--fix"), 6, "a directory")
 
 
-def test_what_is_merely_old_is_no_finding(check: Run, path: Path) -> None:
+def test_information_is_no_damage(check: Run, path: Path) -> None:
     path.write_text(f"{ONE_LINE}\n{GO}")
     result = check()
     assert result.code == 0
@@ -100,7 +101,7 @@ def test_findings_as_text(check: Run, torn: str, path: Path) -> None:
     )
     assert (
         summary
-        == f"{path}: 1 finding; 'run-agent bus check --fix' mends what can be, docs/checks.md explains the codes"
+        == f"{path}: 1 finding; 'run-agent bus check --fix' repairs what it can, docs/checks.md explains the codes"
     )
 
 
@@ -117,54 +118,56 @@ def test_findings_as_json(check: Run, torn: str, path: Path) -> None:
     }
 
 
-def test_mending_as_text(check: Run, torn: str, path: Path) -> None:
+def test_a_repair_as_text(check: Run, torn: str, path: Path) -> None:
     before = path.read_bytes()
     result = check("--fix")
     assert result.code == 0
     [broken] = path.parent.glob("*.broken")
     assert re.fullmatch(r"BUS\.md\.\d{8}-\d{6}-\d{6}\.broken", broken.name)
     assert broken.read_bytes() == before
-    found, mended, done, known, summary = result.lines
-    assert found.startswith("BUS002 ")
-    assert mended == f"Repaired {path}; the original is {broken.name}"
+    finding, repaired, done, information, summary = result.lines
+    assert finding.startswith("BUS002 ")
+    assert repaired == f"Repaired {path}; the original is {broken.name}"
     assert done == f"  line 19: marked {torn}: 19 of the 50 bytes of its body are missing"
-    assert known.startswith("BUS103 BUS.md:19 ")
+    assert information.startswith("BUS103 BUS.md:19 ")
     assert summary == f"{path}: clean"
 
 
-def test_mending_as_json(check: Run, torn: str, path: Path) -> None:
-    found, mended, known = check("--fix", "--json").json
+def test_a_repair_as_json(check: Run, torn: str, path: Path) -> None:
+    finding, repaired, information = check("--fix", "--json").json
     [broken] = path.parent.glob("*.broken")
     done = [f"line 19: marked {torn}: 19 of the 50 bytes of its body are missing"]
-    assert (found["code"], known["code"]) == ("BUS002", "BUS103")
-    assert mended == {"mended": str(path), "broken": str(broken), "done": done}
+    assert (finding["code"], information["code"]) == ("BUS002", "BUS103")
+    assert repaired == {"mended": str(path), "broken": str(broken), "done": done}
 
 
 @pytest.mark.usefixtures("torn")
-def test_a_second_time_nothing_is_mended(check: Run, path: Path) -> None:
+def test_a_second_repair_changes_nothing(check: Run, path: Path) -> None:
     check("--fix")
     before = {file: file.read_bytes() for file in path.parent.iterdir()}
     result = check("--fix")
-    assert (result.code, len(result.lines)) == (0, 2), "what is known, and that all is clean"
+    assert (result.code, len(result.lines)) == (0, 2), "the information, and the summary"
     assert {file: file.read_bytes() for file in path.parent.iterdir()} == before
 
 
-def test_a_swallowed_record_is_freed_only_by_name(check: Run, read: Run, path: Path) -> None:
-    path.write_text(GO + GO.replace("0001", "0002").replace("from Go", "swallowed"))
-    looked, mended = check(), check("--fix")
-    assert (looked.code, mended.code) == (1, 1)
-    assert f"BUS012 BUS.md:8 (byte {len(GO)}) [MSG-20261121-031415-926535897-PID00042-0002]" in looked.out
-    assert "--fix --split-joined" in looked.out
+def test_a_joined_record_is_split_off_only_on_request(check: Run, read: Run, path: Path) -> None:
+    path.write_text(GO + GO.replace("0001", "0002").replace("from Go", "joined"))
+    checked, repaired = check(), check("--fix")
+    assert (checked.code, repaired.code) == (1, 1)
+    assert f"BUS012 BUS.md:8 (byte {len(GO)}) [MSG-20261121-031415-926535897-PID00042-0002]" in checked.out
+    assert "--fix --split-joined" in checked.out
     assert not list(path.parent.glob("*.broken"))
-    assert check("--fix").out == mended.out
-    freed = check("--fix", "--split-joined")
-    assert freed.code == 0
-    assert "made MSG-20261121-031415-926535897-PID00042-0002, which the text above had swallowed" in freed.out
-    assert read("--tail", "1").out.count("swallowed") == 1
+    assert check("--fix").out == repaired.out
+    split = check("--fix", "--split-joined")
+    assert split.code == 0
+    assert (
+        "made MSG-20261121-031415-926535897-PID00042-0002, which was joined to the record above, a message" in split.out
+    )
+    assert read("--tail", "1").out.count("joined") == 1
     assert check("--fix", "--split-joined").code == 0
 
 
-def test_splitting_is_a_way_of_mending(check: Run, refused: Run, path: Path) -> None:
+def test_splitting_needs_fix(check: Run, refused: Run, path: Path) -> None:
     path.write_text(GO)
     refused(check("--split-joined"), 2, "--fix")
 
@@ -176,7 +179,7 @@ def test_a_torn_record_stays_readable_and_marked(check: Run, read: Run, torn: st
     assert (message["body"], message["intact"], message["meta"]) == ("x" * 31, False, {"mended": "torn"})
 
 
-def test_what_takes_a_person_is_left(check: Run, fill: Run, path: Path) -> None:
+def test_what_needs_a_person_is_left(check: Run, fill: Run, path: Path) -> None:
     elsewhere = path.with_name("elsewhere")
     fill("x", to=elsewhere)
     path.symlink_to(elsewhere)
@@ -184,14 +187,14 @@ def test_what_takes_a_person_is_left(check: Run, fill: Run, path: Path) -> None:
         result = check(*flags)
         assert result.code == 1
         assert result.lines[0].startswith("BUS010 BUS.md ")
-    assert "takes a person" in result.lines[-1]
+    assert "fix the rest by hand" in result.lines[-1]
     assert path.is_symlink()
 
 
 HOSTILE = "\x1b]0;owned\x07\u202e\x1b[2J"
 
 
-def test_what_stands_in_the_file_does_not_drive_the_terminal(check: Run, fill: Run, path: Path) -> None:
+def test_the_content_of_a_file_does_not_control_the_terminal(check: Run, fill: Run, path: Path) -> None:
     [message] = fill("x")
     text = path.read_text()
     ids = [f"{HOSTILE}{number}" for number in "ab"]
@@ -204,7 +207,7 @@ def test_what_stands_in_the_file_does_not_drive_the_terminal(check: Run, fill: R
 
 
 @pytest.mark.parametrize("name", ["a\nb.md", "\x1b[2J.md", os.fsdecode(b"\xff.md"), " .md", "-.md"])
-def test_names_that_are_hostile(run: Run, fill: Run, place: Path, name: str) -> None:
+def test_hostile_names(run: Run, fill: Run, place: Path, name: str) -> None:
     path = place / name
     fill("one", "x" * 50, to=path)
     path.write_bytes(path.read_bytes()[:-20])
@@ -216,8 +219,10 @@ def test_names_that_are_hostile(run: Run, fill: Run, place: Path, name: str) -> 
         assert run("bus", "check", "--json", "--bus", path).json[0]["path"] == str(path)
 
 
-def test_somebody_holds_the_lock(check: Run, torn: str, held_lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A finding all the same; to mend takes the lock, and after its time the exit code is 5."""
+def test_another_process_holds_the_lock(
+    check: Run, torn: str, held_lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is checked all the same; a repair needs the lock, and exits with 5 after its timeout."""
     monkeypatch.setattr("messagebus.backends.file.lock._wait", lambda *_: False)
     before = held_lock.read_bytes()
     assert check().lines[0].startswith("BUS002 ")
@@ -229,7 +234,7 @@ def test_somebody_holds_the_lock(check: Run, torn: str, held_lock: Path, monkeyp
 
 
 def test_without_permission(check: Run, torn: str, path: Path, monkeypatch: pytest.MonkeyPatch, patched: Any) -> None:
-    """As on a disk that is mounted read-only: it is looked over, and an attempt to mend it says why not."""
+    """As on a disk that is mounted read-only: it is checked, and an attempt to repair it says why it fails."""
     before = path.read_bytes()
 
     def refusing(file: str, flags: int, *more: Any, **named: Any) -> int:
@@ -237,7 +242,7 @@ def test_without_permission(check: Run, torn: str, path: Path, monkeypatch: pyte
             raise OSError(30, "Read-only file system", file)
         return os.open(file, flags, *more, **named)
 
-    for module in (repair, segments):
+    for module in (originals, replace, segments):
         monkeypatch.setattr(module, "os", patched(os, open=refusing))
     assert check().code == 1
     result = check("--fix")
@@ -247,17 +252,17 @@ def test_without_permission(check: Run, torn: str, path: Path, monkeypatch: pyte
     assert torn
 
 
-def test_without_any_standard_input(start: Run, torn: str, path: Path) -> None:
+def test_without_standard_input(start: Run, torn: str, path: Path) -> None:
     """As under cron."""
     process = start("bus", "check", "--fix", "--bus", path, preexec_fn=lambda: os.close(0))
-    said = process.rest().decode()
+    output = process.rest().decode()
     assert process.end() == (0, "")
-    assert f"marked {torn}" in said
-    assert said.endswith(": clean\n")
+    assert f"marked {torn}" in output
+    assert output.endswith(": clean\n")
 
 
 class Clock:
-    """A clock that goes on by a second whenever somebody looks."""
+    """A clock that advances by a second whenever it is read."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -272,8 +277,8 @@ IN_A_MOUNT = 'mount --bind "$1" "$2" && exec run-agent bus check --fix --bus "$2
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 @pytest.mark.usefixtures("torn")
-def test_a_file_that_is_mounted_alone(path: Path, tmp_path: Path) -> None:
-    """Nothing can take its place: a sentence, and both sides are as they were."""
+def test_a_file_that_is_a_mount_point(path: Path, tmp_path: Path) -> None:
+    """No file can replace it: an error, and both sides are unchanged."""
     if subprocess.run(["unshare", "-m", "mount", "--bind", path, path], check=False, capture_output=True).returncode:
         pytest.skip("this container may not mount")
     inside = tmp_path / "container" / "MESSAGE-BUS.md"
@@ -292,20 +297,20 @@ def test_a_file_that_is_mounted_alone(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_terminal", [True, False])
 @pytest.mark.usefixtures("torn")
-def test_progress_is_for_a_terminal(
+def test_progress_is_shown_on_a_terminal(
     check: Run, is_terminal: bool, monkeypatch: pytest.MonkeyPatch, patched: Any
 ) -> None:
-    said = io.StringIO()
-    said.isatty = lambda: is_terminal  # type: ignore[method-assign]
-    monkeypatch.setattr(sys, "stderr", said)
+    stderr = io.StringIO()
+    stderr.isatty = lambda: is_terminal  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", stderr)
     monkeypatch.setattr(bus_check, "time", patched(time, monotonic=Clock()))
     assert check().code == 1
-    assert bool(said.getvalue()) == is_terminal
+    assert bool(stderr.getvalue()) == is_terminal
     if is_terminal:
-        assert re.search(r"\r +\d+% of 0 MB", said.getvalue())
-        assert said.getvalue().endswith("\r\x1b[K"), "it leaves the line as it found it"
+        assert re.search(r"\r +\d+% of 0 MB", stderr.getvalue())
+        assert stderr.getvalue().endswith("\r\x1b[K"), "the line is cleared at the end"
 
 
-def test_a_short_look_shows_no_progress(terminal: Run, fill: Run, path: Path) -> None:
+def test_a_short_check_shows_no_progress(terminal: Run, fill: Run, path: Path) -> None:
     fill("x")
     assert terminal("bus", "check", "--bus", path).rest() == f"{path}: clean\r\n".encode()

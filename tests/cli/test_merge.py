@@ -1,16 +1,16 @@
-"""`run-agent bus merge` by hand, and what it refuses; tests/system/test_git.py has it under git."""
+"""`run-agent bus merge` by hand, and what it refuses; tests/system/test_git.py runs it under git."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from messagebus import Message, merge_logs
-from run_agent.cli.commands import bus_merge
+from messagebus import Message, merge_files, merge_logs
 
 Run = Callable[..., Any]
 
@@ -41,8 +41,14 @@ def test_ours_becomes_the_merge(merge: Run, sides: list[Path]) -> None:
     assert sorted(ours.parent.iterdir()) == sorted(sides)
 
 
+def test_the_library_does_the_same(sides: list[Path]) -> None:
+    expected = merge_logs(*(path.read_bytes() for path in sides))
+    merge_files(*sides)
+    assert sides[1].read_bytes() == expected
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_ours_stays_its_owners(merge: Run, sides: list[Path]) -> None:
+def test_ours_keeps_its_owner(merge: Run, sides: list[Path]) -> None:
     os.chown(sides[1], 7001, 7000)
     sides[1].chmod(0o660)
     before = os.umask(0o077)
@@ -55,7 +61,7 @@ def test_ours_stays_its_owners(merge: Run, sides: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("base", ["/dev/null", "empty.md"])
-def test_there_may_be_no_base(base: str, merge: Run, sides: list[Path], place: Path, messages: Run) -> None:
+def test_base_may_be_empty(base: str, merge: Run, sides: list[Path], place: Path, messages: Run) -> None:
     (place / "empty.md").touch()
     _, ours, theirs = sides
     assert merge(base, ours, theirs).code == 0
@@ -63,24 +69,24 @@ def test_there_may_be_no_base(base: str, merge: Run, sides: list[Path], place: P
 
 
 @pytest.mark.parametrize("which", range(3))
-@pytest.mark.parametrize("kind", ["missing", "directory", "unreadable"])
-def test_a_file_that_cannot_be_read(which: int, kind: str, merge: Run, sides: list[Path], refused: Run) -> None:
-    if kind == "unreadable" and os.geteuid() == 0:
+@pytest.mark.parametrize("state", ["missing", "directory", "unreadable"])
+def test_a_file_that_cannot_be_read(which: int, state: str, merge: Run, sides: list[Path], refused: Run) -> None:
+    if state == "unreadable" and os.geteuid() == 0:
         pytest.skip("root reads all files")
     before = sides[1].read_bytes()
     bad = sides[which]
-    if kind == "unreadable":
+    if state == "unreadable":
         bad.chmod(0)
     else:
         bad.unlink()
-    if kind == "directory":
+    if state == "directory":
         bad.mkdir()
     refused(merge(*sides), 6, str(bad), "nothing was merged")
     if which != 1:
         assert sides[1].read_bytes() == before
 
 
-def test_ours_may_be_no_link(merge: Run, sides: list[Path], refused: Run, place: Path) -> None:
+def test_ours_must_not_be_a_link(merge: Run, sides: list[Path], refused: Run, place: Path) -> None:
     before = sides[1].read_bytes()
     (place / "link.md").symlink_to(sides[1])
     refused(merge(sides[0], "link.md", sides[2]), 6, "link.md", "not a regular file")
@@ -95,10 +101,10 @@ def test_a_write_that_fails(
         raise OSError(28, "No space left on device")
 
     before = sides[1].read_bytes()
-    monkeypatch.setattr(bus_merge, "os", patched(os, replace=fail))
+    monkeypatch.setattr(sys.modules["messagebus.merge_files"], "os", patched(os, replace=fail))
     refused(merge(*sides), 6, "No space left", "nothing was merged")
     assert sides[1].read_bytes() == before
-    assert sorted(sides[1].parent.iterdir()) == sorted(sides), "and no half file beside"
+    assert sorted(sides[1].parent.iterdir()) == sorted(sides), "and there is no half-written file"
 
 
 @pytest.mark.parametrize(
@@ -128,4 +134,4 @@ def test_no_repository(
 @pytest.mark.parametrize("flag", ["--install", "--uninstall"])
 def test_no_git(flag: str, merge: Run, refused: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(place))
-    refused(merge(flag), 6, "no git")
+    refused(merge(flag), 6, "git is not on the PATH")

@@ -1,6 +1,6 @@
-"""Logs damaged at random: what ``check_bus`` finds, ``repair_bus`` mends, and nothing that was written is lost.
+"""Logs damaged at random: what ``check_bus`` finds, ``repair_bus`` repairs, and nothing that was written is lost.
 
-One loop: archives and a live file, damaged in some ways; looked over, mended, and looked over again.
+One loop: archives and a live file, damaged in some ways; checked, repaired, and checked again.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from hostile import DRAFTS, SCRAPS, START
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messagebus import GapWarning, Message, MessageBus, check_bus, repair_bus
+from messagebus import GapWarning, Message, MessageBus, check_bus, repair_bus, replace
 from messagebus.backends.file import segments
 from messagebus.codec import Decoder
 from messagebus.codec.scan import examine, scan
-from messagebus.repair import repair
+from messagebus.repair import originals
 
 OTHERS = [b"\r\n", b"word", b" meta:\n  a: b\n", START + b" custom\n---\n", START + b" custom.1\n---\n", b"\x1b[2J"]
 JUNK = st.lists(st.sampled_from(SCRAPS + OTHERS) | st.binary(max_size=20), max_size=5).map(b"".join)
@@ -33,7 +33,7 @@ CI_AND_SOAK = pytest.mark.parametrize(
     "examples", [70, pytest.param(2000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
 )
 
-STARTED = {b"ms", b"msg", b"id"}  # of the start of a record that never was: nobody wrote it as text
+STARTED = {b"ms", b"msg", b"id"}  # of the first bytes of a record: no one wrote them as text
 
 Draw = st.DataObject
 Files = dict[str, bytes]
@@ -42,7 +42,7 @@ Files = dict[str, bytes]
 # --- ways to damage a file -----------------------------------------------------------------------
 
 
-def _location(draw: Draw, text: bytes) -> int:
+def _position(draw: Draw, text: bytes) -> int:
     """Anywhere, and more often about the start of a record."""
     starts = [match.start() for match in re.finditer(re.escape(START), text)] or [0]
     near = st.sampled_from(starts).flatmap(lambda at: st.integers(at, min(at + 16, len(text))))
@@ -50,16 +50,16 @@ def _location(draw: Draw, text: bytes) -> int:
 
 
 def put_junk(draw: Draw, text: bytes) -> bytes:
-    at = _location(draw, text)
+    at = _position(draw, text)
     return text[:at] + draw.draw(JUNK) + text[at + draw.draw(st.integers(0, 300)) :]
 
 
 def cut(draw: Draw, text: bytes) -> bytes:
-    return text[: _location(draw, text)]
+    return text[: _position(draw, text)]
 
 
 def leave_unwritten(draw: Draw, text: bytes) -> bytes:
-    at = _location(draw, text)
+    at = _position(draw, text)
     return text[:at] + bytes(draw.draw(st.integers(1, 600))) + text[at + draw.draw(st.sampled_from([0, 50])) :]
 
 
@@ -73,7 +73,7 @@ def shuffle(draw: Draw, text: bytes) -> bytes:
 
 
 def repeat_tail(draw: Draw, text: bytes) -> bytes:
-    return text + b"\n" + text[text.find(b"---\nmsg_id", _location(draw, text)) :]
+    return text + b"\n" + text[text.find(b"---\nmsg_id", _position(draw, text)) :]
 
 
 def type_above(draw: Draw, text: bytes) -> bytes:
@@ -100,7 +100,7 @@ class Damaged:
         file = draw.draw(st.sampled_from(sorted(self.path.parent.iterdir())))
         text = file.read_bytes()
         damage = draw.draw(st.sampled_from([*DAMAGES, None]))
-        if damage is None:  # somebody made a copy of an archive
+        if damage is None:  # an archive was copied
             number = draw.draw(st.integers(0, 999_999))
             file = Path(f"{self.path}.20200101-000000-{number:06}.archived")
         file.write_bytes(damage(draw, text) if damage else text)
@@ -124,11 +124,11 @@ def words(*texts: bytes) -> set[bytes]:
 
 
 @CI_AND_SOAK
-def test_what_is_damaged_is_mended_and_nothing_is_lost(
+def test_what_is_damaged_is_repaired_and_nothing_is_lost(
     examples: int, tally: Callable[..., None], monkeypatch: pytest.MonkeyPatch, patched: Any
 ) -> None:
     tried = 0
-    for module in (repair, segments):  # no power is lost here, and flushing takes most of the time
+    for module in (originals, replace, segments):  # no power is lost here, and flushing takes most of the time
         monkeypatch.setattr(module, "os", patched(os, fsync=lambda _fd: None))
 
     @settings(max_examples=examples)
@@ -136,51 +136,51 @@ def test_what_is_damaged_is_mended_and_nothing_is_lost(
     def attempt(data: Draw) -> None:
         nonlocal tried
         with TemporaryDirectory() as directory:
-            mend_and_compare(Damaged(data, directory))
+            repair_and_compare(Damaged(data, directory))
         tried += 1
 
     attempt()
-    tally("logs damaged at random, and mended", tried)
+    tally("logs damaged at random, and repaired", tried)
 
 
-def mend_and_compare(log: Damaged) -> None:
+def repair_and_compare(log: Damaged) -> None:
     damage, whole = log.damage(), [message for message in log.messages() if message.intact]
-    mended = repair_bus(log.path)
+    repaired = repair_bus(log.path)
     assert log.damage() == []
-    assert bool(mended) == bool(damage)
+    assert bool(repaired) == bool(damage)
     after = log.files()
-    assert repair_bus(log.path) == [], "a second time it finds something to do"
+    assert repair_bus(log.path) == [], "a second repair finds something to do"
     assert log.files() == after
-    compare_files(log, {Path(one.path).name: Path(one.broken).name for one in mended if one.broken})
+    compare_files(log, {Path(one.path).name: Path(one.broken).name for one in repaired if one.broken})
     compare_messages(log, whole)
 
 
-def compare_files(log: Damaged, mended: dict[str, str]) -> None:
-    """What was not mended is as it was; the originals are kept; and no word is missing."""
+def compare_files(log: Damaged, repaired: dict[str, str]) -> None:
+    """Files that were not repaired are unchanged; the originals are kept; and no word is missing."""
     after, kept = log.files(), log.files(broken=True)
-    assert set(mended.values()) == kept.keys()
+    assert set(repaired.values()) == kept.keys()
     for name, before in log.before.items():
-        assert kept[mended[name]] == before if name in mended else after[name] == before
+        assert kept[repaired[name]] == before if name in repaired else after[name] == before
     assert words(*log.before.values()) - STARTED <= words(*after.values())
 
 
 def compare_messages(log: Damaged, whole: list[Message]) -> None:
-    """Whole messages are still there; one whose id stood twice may have another."""
+    """Whole messages are still there; one of two with the same id may have another id."""
     after = log.messages()
     ids = [message.msg_id for message in after]
     in_records = [msg_id for msg_id in ids if not msg_id.startswith("LEGACY-LINE-")]  # the number of a line in its file
     assert len(set(in_records)) == len(in_records)
     found, bodies = {(m.msg_id, m.type, m.body) for m in after}, {m.body for m in after}
-    pieces = {name: list(scan([text])) for name, text in log.before.items()}
-    stood = Counter(piece.msg_id for name in pieces for piece in pieces[name])
+    spans = {name: list(scan([text])) for name, text in log.before.items()}
+    times = Counter(span.msg_id for name in spans for span in spans[name])
     for m in whole:
-        if pieces["BUS.md"] and m.msg_id == pieces["BUS.md"][-1].msg_id:  # readers held text back, without a line end
+        if spans["BUS.md"] and m.msg_id == spans["BUS.md"][-1].msg_id:  # readers held back text without a line end
             assert any(m.body in body for body in bodies), m
             continue
-        assert (m.msg_id, m.type, m.body) in found or (stood[m.msg_id] > 1 and m.body in bodies), m
+        assert (m.msg_id, m.type, m.body) in found or (times[m.msg_id] > 1 and m.body in bodies), m
     read = [message.msg_id for text in log.files().values() for message in decoded(text)]
     assert {*ids} <= {*read}
-    assert len(read) <= len(ids) + 1, "but for one at the end that may still grow, readers are given all"
+    assert len(read) <= len(ids) + 1, "readers get all, except one at the end that may still grow"
 
 
 def decoded(text: bytes) -> list[Message]:
@@ -188,7 +188,7 @@ def decoded(text: bytes) -> list[Message]:
     return [*decoder.feed(text), *decoder.finish(closed=True)]
 
 
-# --- taken apart, and put together again ---------------------------------------------------------
+# --- scanning ------------------------------------------------------------------------------------
 
 
 def chunks(text: bytes, seed: int) -> Iterator[bytes]:
@@ -199,16 +199,16 @@ def chunks(text: bytes, seed: int) -> Iterator[bytes]:
 
 @settings(max_examples=100)
 @given(st.lists(JUNK, max_size=6).map(b"".join), st.integers(0, 99))
-def test_the_pieces_of_any_bytes_give_back_the_bytes(text: bytes, seed: int) -> None:
-    pieces = list(scan(chunks(text, seed)))
-    assert pieces == list(scan([text]))
+def test_the_spans_of_any_bytes_give_back_the_bytes(text: bytes, seed: int) -> None:
+    spans = list(scan(chunks(text, seed)))
+    assert spans == list(scan([text]))
     at = 3 if text.startswith(b"\xef\xbb\xbf") else 0
-    for piece in pieces:
-        assert not text[at : piece.offset].strip(b"\r\n"), "bytes that are in no piece"
-        assert (text + b"\n")[piece.offset :].startswith(piece.raw)
-        assert piece.line == text[: piece.offset].count(b"\n") + 1
-        at = piece.offset + len(piece.raw)
+    for span in spans:
+        assert not text[at : span.offset].strip(b"\r\n"), "bytes that are in no span"
+        assert (text + b"\n")[span.offset :].startswith(span.raw)
+        assert span.line == text[: span.offset].count(b"\n") + 1
+        at = span.offset + len(span.raw)
     assert not text[at:].strip(b"\r\n")
-    assert [piece.is_last for piece in pieces] == [False] * (len(pieces) - 1) + [True] * bool(pieces)
-    for piece in pieces:
-        examine(piece)
+    assert [span.is_last for span in spans] == [False] * (len(spans) - 1) + [True] * bool(spans)
+    for span in spans:
+        examine(span)

@@ -1,4 +1,4 @@
-"""Damage made by real tools and real crashes: found under its code, mended without a loss, and clean then.
+"""Damage made by real tools and real crashes: found under its code, repaired without a loss, and then clean.
 
 ``tests/property/test_check.py`` does the same with damage that no tool makes.
 """
@@ -31,12 +31,12 @@ from messagebus import Draft, Finding, GapWarning, Message, MessageBus, check_bu
 from messagebus.backends.file import lock, segments
 from messagebus.codec.encode import encode, encode_rest
 from messagebus.msgid import next_msg_id
-from messagebus.repair import repair
+from messagebus.repair import originals
 
 MENDING = Path(__file__).with_name("mending.py")
 KILLED = Path(__file__).with_name("killed.py")
 FOLLOWING = Path(__file__).with_name("following.py")
-TALLY = "logs damaged by tools and crashes, and mended"
+TALLY = "logs damaged by tools and crashes, and repaired"
 PARAGRAPH = " ".join(f"word{number}" for number in range(100))
 
 
@@ -72,8 +72,8 @@ def words(files: dict[str, bytes]) -> set[bytes]:
     return set(re.findall(rb"[^\W\d_]{4,}", b"\n".join(files.values())))
 
 
-def mended(path: Path) -> list[Message]:
-    """Mend it; it is clean then, originals are kept, no word is missing, and a second time there is nothing to do."""
+def repaired(path: Path) -> list[Message]:
+    """Repair it: then it is clean, originals are kept, no word is missing, and a second repair finds nothing to do."""
     before = {name: text for name, text in contents(path).items() if not name.endswith(".mending")}
     for file in repair_bus(path):
         if file.broken:
@@ -113,7 +113,7 @@ TOOLS = {
     "truncate": ("truncate -s -100 BUS.md", ["BUS002"]),
     "truncate, in a header": ("truncate -s -750 BUS.md", ["BUS001"]),
     "sparse": ("truncate -s -100 BUS.md; truncate -s +9000 BUS.md", ["BUS002", "BUS007"]),
-    "sparse, behind the last": ("truncate -s +9000 BUS.md", ["BUS007"]),
+    "sparse, after the last": ("truncate -s +9000 BUS.md", ["BUS007"]),
     "a block that was never written": (
         "dd if=/dev/zero of=BUS.md bs=512 seek=3 count=1 conv=notrunc", ["BUS002", "BUS007"],
     ),
@@ -129,8 +129,8 @@ TOOLS = {
     "cat, twice": ("(cat BUS.md; echo; cat BUS.md) > new; mv new BUS.md", ["BUS004"]),
     "cat, without a blank line": ("cat BUS.md BUS.md > new; mv new BUS.md", ["BUS003", "BUS004"]),
     "rename only": ("mv BUS.md BUS.md.20260101-000000-000001.archived", ["BUS011"]),
-    "link to itself, as a mending leaves it": ("ln BUS.md BUS.md.20260101-000000-000001.broken", ["BUS011"]),
-    "half a mending": ("head -c 99 BUS.md > BUS.md.20260101-000000-000001.mending", ["BUS011"]),
+    "link to itself, as a repair leaves it": ("ln BUS.md BUS.md.20260101-000000-000001.broken", ["BUS011"]),
+    "half a repair": ("head -c 99 BUS.md > BUS.md.20260101-000000-000001.mending", ["BUS011"]),
 }  # fmt: skip
 
 
@@ -140,12 +140,12 @@ def test_a_tool(tool, path, five, sh, tally):
     sh(command)
     before = MessageBus(path).read_messages()
     assert codes(path) == expected
-    if tool == "half a mending":  # what it holds is of no use
+    if tool == "half a repair":  # its content is of no use
         repair_bus(path)
         assert not list(path.parent.glob("*.mending"))
         assert codes(path) == []
     else:
-        after = {message.body for message in mended(path)}
+        after = {message.body for message in repaired(path)}
         lost = [one for one in before if one.intact and one.body not in after]
         tally(TALLY, 1, lost=len(lost))
     assert five
@@ -173,7 +173,7 @@ def write_day(file: Path, day: int) -> list[str]:
 
 
 def archive_of(path: Path, day: int) -> Path:
-    """The name that a rotation gives it at midnight behind that day, just before the next one begins."""
+    """The name that a rotation at midnight after that day gives it, just before the next day begins."""
     return Path(segments.archive_name(str(path), datetime.fromtimestamp((START + (day + 1) * DAY) / 1000 - 0.001, UTC)))
 
 
@@ -190,7 +190,7 @@ def test_an_archive_is_removed(path, days, tally):
     archive_of(path, 1).unlink()
     [finding] = damage(path)
     assert (finding.code, finding.path, finding.line) == ("BUS009", str(archive_of(path, 2)), 1)
-    gap = [message for message in mended(path) if message.type == "GAP"]
+    gap = [message for message in repaired(path) if message.type == "GAP"]
     assert [message.body for message in gap] == [finding.text]
     tally(TALLY, 1, lost=len({*days[:3], *days[6:]} - {one.msg_id for one in MessageBus(path).read_messages()}))
 
@@ -204,7 +204,7 @@ def test_an_archive_is_copied(path, days, tally):
     assert codes(path) == [], "neither is this"
     shutil.copy(archive_of(path, 0), segments.next_archive(str(path), datetime.now(UTC)))
     assert codes(path) == ["BUS004", "BUS008"]
-    assert [message.msg_id for message in mended(path) if message.type == "FACT"] == days
+    assert [message.msg_id for message in repaired(path) if message.type == "FACT"] == days
     tally(TALLY, 1)
 
 
@@ -216,7 +216,7 @@ def test_buses_are_put_together(path, sh, tmp_path, tally):
     sh("(cat BUS.md) > both; mv both BUS.md")
     found = codes(path)
     assert "BUS003" in found, "the first of the other joined the last of this one"
-    bodies = " ".join(message.body for message in mended(path))
+    bodies = " ".join(message.body for message in repaired(path))
     lost = sum(message.body not in bodies for message in posted)
     tally(TALLY, 1, lost=lost)
 
@@ -225,7 +225,7 @@ def test_buses_are_put_together_with_a_line_between(path, sh, tmp_path, tally):
     ids = [*write_day(tmp_path / "two.md", 0), *write_day(path, 1)]
     sh("(echo; cat two.md) >> BUS.md")
     assert codes(path) == ["BUS005"]
-    assert [message.msg_id for message in mended(path)] == ids
+    assert [message.msg_id for message in repaired(path)] == ids
     tally(TALLY, 1)
 
 
@@ -243,16 +243,16 @@ def test_a_union_merge(path, five, sh, tally):
         there = [bus.append_message(draft(f"there {number} {PARAGRAPH}")) for number in range(3)]
     sh("git commit -qam there; git checkout -q main; git merge -q side")
     assert codes(path)
-    bodies = " ".join(message.body for message in mended(path))
+    bodies = " ".join(message.body for message in repaired(path))
     tally(TALLY, 1, lost=sum(message.body not in bodies for message in (*five, *here, *there)))
 
 
-def test_an_id_without_a_time_stands_in_two_files(path, days):
-    """Nothing overlaps; in the later file it gets another id, or is left out where it is the same record."""
+def test_an_id_without_a_time_in_two_files(path, days):
+    """Nothing overlaps; in the later file the record gets another id, or is left out if it is the same."""
     for file, body in ((archive_of(path, 0), "first"), (archive_of(path, 2), "first"), (path, "second")):
         file.write_bytes(file.read_bytes() + f"\n---\nmsg_id: custom\ntype: A\n---\n{body}\n".encode())
     assert codes(path) == ["BUS004"]
-    found = [message for message in mended(path) if message.type == "A"]
+    found = [message for message in repaired(path) if message.type == "A"]
     assert [(message.body, dict(message.meta)) for message in found] == [
         ("first", {}),
         ("second", {"conflict_of": "custom"}),
@@ -262,26 +262,26 @@ def test_an_id_without_a_time_stands_in_two_files(path, days):
 
 
 @pytest.mark.parametrize("what", ["bus", "archive", "directory"])
-def test_what_is_no_file_takes_a_person(what, path, days):
-    place = path if what == "bus" else archive_of(path, 1)
+def test_what_is_no_file_needs_a_person(what, path, days):
+    target = path if what == "bus" else archive_of(path, 1)
     elsewhere = path.with_name("elsewhere")
-    place.rename(elsewhere)
+    target.rename(elsewhere)
     if what == "directory":
-        place.mkdir()
+        target.mkdir()
     else:
-        place.symlink_to(elsewhere)
+        target.symlink_to(elsewhere)
     assert "BUS010" in codes(path)
     repair_bus(path)
     assert codes(path) == ["BUS010"]
-    assert place.is_dir() or place.is_symlink()
+    assert target.is_dir() or target.is_symlink()
     assert days
 
 
-def test_behind_an_interrupted_rotation_nothing_seems_to_be_missing(path):
-    """The file that mending makes says why it is there, however late somebody posts."""
+def test_after_an_interrupted_rotation_nothing_seems_to_be_missing(path):
+    """The file that a repair makes says why it is there, however late the next post is."""
     write_day(archive_of(path, -300), -300)
     assert codes(path) == ["BUS011"]
-    assert [message.type for message in mended(path)] == ["FACT"] * 3 + ["GAP"]
+    assert [message.type for message in repaired(path)] == ["FACT"] * 3 + ["GAP"]
     MessageBus(path).append_message(draft())
     assert codes(path) == []
 
@@ -289,12 +289,12 @@ def test_behind_an_interrupted_rotation_nothing_seems_to_be_missing(path):
 # --- crashes ---------------------------------------------------------------------------------------
 
 
-def test_a_writer_is_killed_in_mid_write(path, five, work, tally):
+def test_a_writer_is_killed_during_a_write(path, five, work, tally):
     sizes = range(1, 1200, 150)
     for written in sizes:
         dying = work("die_writing", program=MENDING, path=path, body=PARAGRAPH, written=written)
         assert dying.process.wait(SECONDS) == -signal.SIGKILL
-        found = mended(path)
+        found = repaired(path)
         assert found[:5] == five
         assert not any(message.intact and message.body != PARAGRAPH for message in found[5:] if message.type == "FACT")
     tally(TALLY, len(sizes))
@@ -302,22 +302,22 @@ def test_a_writer_is_killed_in_mid_write(path, five, work, tally):
 
 @pytest.mark.parametrize("options", [{"torn": 180, "kind": "batch"}, {"torn": 120}, {"torn": 180, "rotate": 1}])
 def test_after_many_deaths(path, work, tally, options):
-    """Whatever writers left that were killed at each call: what was acknowledged is there before and after."""
+    """Writers were killed at each call: whatever they left, what was acknowledged is there before and after."""
     journal = path.with_name("journal")
     work("die_at_each_call", program=KILLED, path=path, journal=journal, stride=60, **options).finish()
-    said = [word for word in json.loads(journal.read_text()) if "acknowledged" in word]
-    acknowledged = {msg_id for word in said for msg_id, _ in word["acknowledged"]}
-    leftovers = {"BUS011"} if "rotate" in options else set()  # new files that did not come to their place
+    reports = [report for report in json.loads(journal.read_text()) if "acknowledged" in report]
+    acknowledged = {msg_id for report in reports for msg_id, _ in report["acknowledged"]}
+    leftovers = {"BUS011"} if "rotate" in options else set()  # new files that were never renamed
     assert {*codes(path)} <= {"BUS001", "BUS002", "BUS007"} | leftovers
-    times = Counter(message.msg_id for message in mended(path) if message.intact)
+    times = Counter(message.msg_id for message in repaired(path) if message.intact)
     tally(TALLY, 1, lost=len(acknowledged - times.keys()), repeated=sum(n > 1 for n in times.values()))
 
 
 @contextmanager
-def small_disk(place: Path) -> Iterator[None]:
-    place.mkdir()
+def small_disk(directory: Path) -> Iterator[None]:
+    directory.mkdir()
     try:
-        command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place]
+        command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", directory]
         mounting = subprocess.run(command, capture_output=True, check=False)
     except FileNotFoundError as error:
         pytest.skip(f"no small disk: {error}")
@@ -326,11 +326,11 @@ def small_disk(place: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", place], check=True)
+        subprocess.run(["umount", "--lazy", directory], check=True)
 
 
 def test_a_full_disk(tmp_path, tally):
-    """A tool that writes until nothing fits in leaves half a record; and there is no room to mend it."""
+    """A tool that writes until the disk is full leaves half a record; and there is no room to repair it."""
     path = tmp_path / "disk/BUS.md"
     with small_disk(path.parent):
         MessageBus(path).append_messages([draft()] * 5)
@@ -345,12 +345,12 @@ def test_a_full_disk(tmp_path, tally):
         found = codes(path)
         subprocess.run(["mount", "-o", "remount,size=256k", path.parent], check=True)
         assert codes(path) == found
-        mended(path)
+        repaired(path)
     tally(TALLY, 1)
 
 
 def damaged_files(path: Path) -> dict[str, bytes]:
-    """Three files, each of which has to be written anew, and two of which overlap."""
+    """Three files, each of which has to be rewritten, and two of which overlap."""
     write_day(archive_of(path, 0), 0)
     write_day(archive_of(path, 1), 1)
     write_day(path, 2)
@@ -362,27 +362,29 @@ def damaged_files(path: Path) -> dict[str, bytes]:
     return contents(path)
 
 
-def test_a_mending_is_killed_at_each_call(path, work, tally):
-    """Behind each death the log is whole: each file old or mended; and another mending makes it clean."""
+def test_a_repair_is_killed_at_each_call(path, work, tally):
+    """After each death the log is whole: each file is old or repaired; and another repair makes it clean."""
     files = damaged_files(path)
     bodies = [message.body for message in MessageBus(path).read_messages()]
     journal = path.with_name("journal")
     encoded = {name: b64encode(text).decode() for name, text in files.items()}
     work("die_mending", program=MENDING, path=path, journal=journal, files=encoded).finish()
-    said = json.loads(journal.read_text())
-    lost = sum(body not in one["bodies"] for one in said for body in bodies)
-    repeated = sum(n > 1 for one in said for n in Counter(one["bodies"]).values())
-    for one in said:
-        assert one["damage"] == []
-        assert path.name in one["left"], "there is a bus at every moment"
-        assert not [name for name in one["after"] if name.endswith(".mending")]
-        assert one["kept"], "each original"
-    assert {"link", "replace", "rename", "unlink", "fsync", "fchmod"} <= {call for one in said for call in one["died"]}
-    tally("mendings killed at a system call", len(said), lost=lost, repeated=repeated)
+    reports = json.loads(journal.read_text())
+    lost = sum(body not in report["bodies"] for report in reports for body in bodies)
+    repeated = sum(n > 1 for report in reports for n in Counter(report["bodies"]).values())
+    for report in reports:
+        assert report["damage"] == []
+        assert path.name in report["left"], "there is a bus at every moment"
+        assert not [name for name in report["after"] if name.endswith(".mending")]
+        assert report["kept"], "each original"
+    assert {"link", "replace", "rename", "unlink", "fsync", "fchmod"} <= {
+        call for report in reports for call in report["died"]
+    }
+    tally("repairs killed at a system call", len(reports), lost=lost, repeated=repeated)
 
 
-def test_each_call_of_a_mending_fails(path, tally):
-    """It raises, and each file is as it was or is mended; nothing of the attempt is left but originals."""
+def test_each_call_of_a_repair_fails(path, tally):
+    """It raises, and each file is unchanged or repaired; nothing of the attempt is left but originals."""
     files, tried, failed = damaged_files(path), 0, set()
     expected = {message.body for message in MessageBus(path).read_messages() if message.intact}
     for call in count():
@@ -397,9 +399,9 @@ def test_each_call_of_a_mending_fails(path, tally):
             break
         tried, failed = tried + 1, failed | system.failed
         check_what_a_failure_left(path, files)
-        assert expected <= {message.body for message in mended(path)}
+        assert expected <= {message.body for message in repaired(path)}
     assert {"link", "replace", "rename", "unlink", "fsync", "fchmod", "listdir", "pread"} <= failed
-    tally("faults in a mending", tried)
+    tally("faults in a repair", tried)
 
 
 def check_what_a_failure_left(path: Path, files: dict[str, bytes]) -> None:
@@ -412,15 +414,15 @@ def check_what_a_failure_left(path: Path, files: dict[str, bytes]) -> None:
         assert not segments.is_same(str(path), str(path.with_name(name)))
 
 
-def test_a_mending_does_not_wait_for_itself(path, five, sh, monkeypatch):
-    """It holds the lock that a look at a torn end asks for."""
+def test_a_repair_does_not_wait_for_itself(path, five, sh, monkeypatch):
+    """It holds the lock that a check of a torn end asks for."""
     sh("truncate -s -100 BUS.md")
 
     def wait(*_arguments: object) -> bool:
-        raise AssertionError("somebody holds the lock")
+        raise AssertionError("another process holds the lock")
 
     monkeypatch.setattr(lock, "_wait", wait)
-    assert mended(path)[:4] == five[:4]
+    assert repaired(path)[:4] == five[:4]
 
 
 def test_where_there_are_no_links_the_original_is_copied(path, five, sh, monkeypatch, patched):
@@ -429,8 +431,8 @@ def test_where_there_are_no_links_the_original_is_copied(path, five, sh, monkeyp
     def refuse(*_names: str) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr(repair, "os", patched(os, link=refuse))
-    assert mended(path)[:4] == five[:4]
+    monkeypatch.setattr(originals, "os", patched(os, link=refuse))
+    assert repaired(path)[:4] == five[:4]
     [broken] = path.parent.glob("*.broken")
     assert [oct(file.stat().st_mode)[-3:] for file in (path, broken)] == ["640", "640"]
     assert broken.stat().st_nlink == 1
@@ -439,7 +441,7 @@ def test_where_there_are_no_links_the_original_is_copied(path, five, sh, monkeyp
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 def test_the_owner_stays_the_owner(path, five, sh):
     sh("truncate -s -100 BUS.md; chown 12345:23456 BUS.md; chmod 604 BUS.md")
-    mended(path)
+    repaired(path)
     status = path.stat()
     assert (status.st_uid, status.st_gid, oct(status.st_mode)[-3:]) == (12345, 23456, "604")
     assert five
@@ -448,30 +450,30 @@ def test_the_owner_stays_the_owner(path, five, sh):
 # --- beside others ---------------------------------------------------------------------------------
 
 
-def test_writers_and_followers_beside_a_mending(path, work, logged, start_together, tally):
-    """The live file is put in another's place again and again: nothing acknowledged is lost, nothing is read twice."""
+def test_writers_and_followers_beside_a_repair(path, work, logged, start_together, tally):
+    """The live file is replaced again and again: nothing acknowledged is lost, nothing is read twice."""
     names = ["w0", "w1", "w2"]
     MessageBus(path).append_message(draft("the first"))
     reader = work("reader", program=FOLLOWING, path=path, log=path.with_name("seen"), way="follow")
     assert reader.event() == {"ready": True}
     writers = [work("writer", path=path, name=name, count=300, log=path.with_name(name)) for name in names]
     start_together(writers)
-    mendings = 0
-    while any(writer.process.poll() is None for writer in writers) or not mendings:
+    repairs = 0
+    while any(writer.process.poll() is None for writer in writers) or not repairs:
         with path.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not segments.is_at(str(path), file.fileno()):
                 continue
             file.seek(0, os.SEEK_END)
-            file.write(b"\n---\r\nmsg_id: crlf-%d\r\ntype: CRLF\r\n---\r\nx\r\n" % mendings)
+            file.write(b"\n---\r\nmsg_id: crlf-%d\r\ntype: CRLF\r\n---\r\nx\r\n" % repairs)
         command = [sys.executable, "-m", "run_agent", "bus", "check", "--fix", "--bus", path]
         environment = {**os.environ, "PYTHONPATH": str(Path(segments.__file__).parents[2])}
-        if mendings < 2:
+        if repairs < 2:
             done = subprocess.run(command, capture_output=True, check=False, timeout=SECONDS, env=environment)
             assert done.returncode == 0, done.stderr
         else:
             assert repair_bus(path)
-        mendings += 1
+        repairs += 1
     for writer in writers:
         writer.finish()
     MessageBus(path).append_message(Draft("END", "demo"))
@@ -482,29 +484,29 @@ def test_writers_and_followers_beside_a_mending(path, work, logged, start_togeth
     seen = [msg_id for msg_id, _ in json.loads(path.with_name("seen").read_text())]
     assert seen == stored
     tally(
-        "messages of writers beside a mending",
+        "messages of writers beside a repair",
         len(acknowledged),
         lost=len(acknowledged - {*stored}),
         repeated=len(seen) - len({*seen}),
     )
 
 
-def test_a_look_beside_a_busy_writer_finds_nothing(path, work, start_together):
-    """Bodies of 4 MiB come into the file page by page, and it is rotated."""
+def test_a_check_beside_a_busy_writer_finds_nothing(path, work, start_together):
+    """Bodies of 4 MiB appear in the file page by page, and it is rotated."""
     MessageBus(path).append_message(draft())
     log = path.with_name("log")
     writer = work("writer", program=FOLLOWING, path=path, name="w", count=6, log=log, size="giant", rotate=7 * 2**20)
     start_together([writer])
-    looks = 0
+    checks = 0
     while writer.process.poll() is None:
         assert damage(path) == []
-        looks += 1
+        checks += 1
     writer.finish()
-    assert looks
+    assert checks
 
 
 def test_ids_out_of_order_beside_a_follower(path, sh, follow_through, tmp_path):
-    """What it was given stays given: it goes on behind the newest."""
+    """It continues after the newest message that it got."""
     write_day(tmp_path / "two.md", 0)
     write_day(path, 1)
     sh("(echo; cat two.md) >> BUS.md")

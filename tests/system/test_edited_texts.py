@@ -1,6 +1,6 @@
-"""What editors and formatters do to the text: what no longer fits is marked, and its neighbours are unharmed.
+"""What editors and formatters do to the text: a changed body is marked, and its neighbours are unharmed.
 
-Between two records stands the one that is edited; all three were posted.
+Three records are posted, and the one in the middle is edited.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def edit(path) -> Callable[..., list[Message]]:
         with MessageBus(path) as bus:
             posted.append(bus.append_message(Draft("FACT", "demo", "new")))
             for cursor in (posted[0], posted[2]):
-                assert bus.read_messages(cursor.msg_id)[-1] == posted[3], "a cursor finds its place"
+                assert bus.read_messages(cursor.msg_id)[-1] == posted[3], "a cursor is still found"
             return posted, {message.msg_id: message for message in bus.read_messages()}
 
     return run
@@ -114,7 +114,7 @@ WRAPS = {
 
 @pytest.mark.parametrize("name", WRAPS)
 def test_a_wrapped_paragraph_keeps_its_words_and_its_neighbours(edit, name):
-    """Where each line end stands for one blank the length still fits: nobody can tell then."""
+    """If each new line end replaces one blank, the length still fits, and no one can tell."""
     [above, edited, *below], stored = edit(WRAPS[name], f"first\n\n{LONG}\n\nlast")
     wrapped = stored[edited.msg_id]
     assert wrapped.body != edited.body
@@ -126,7 +126,7 @@ def test_a_wrapped_paragraph_keeps_its_words_and_its_neighbours(edit, name):
 CHANGED_HEADERS = {
     "smart quotes": replaced('"007"', "“007”"),
     "a field renamed": replaced("run_id: ", "run_ID: "),
-    "its time no time": replaced("ts: 2", "ts: x2"),
+    "its time made invalid": replaced("ts: 2", "ts: x2"),
     "fields in another order": of_vim("global/^run_id/move .-2"),
 }
 
@@ -155,13 +155,13 @@ BROKEN_STARTS = {
     "its id misspelt": lambda msg_id: replaced(f"msg_id: {msg_id}", f"message: {msg_id}"),
     "its rule made smart": lambda msg_id: replaced(f"---\nmsg_id: {msg_id}", f"—\nmsg_id: {msg_id}"),
     "wrapped with its header": lambda msg_id: of_vim(f"/{msg_id}/normal gqip"),
-    "a blank line behind its rule": lambda msg_id: replaced(f"---\nmsg_id: {msg_id}", f"---\n\nmsg_id: {msg_id}"),
+    "a blank line after its rule": lambda msg_id: replaced(f"---\nmsg_id: {msg_id}", f"---\n\nmsg_id: {msg_id}"),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN_STARTS)
 def test_a_record_without_its_start_is_text_of_the_one_above(path, name):
-    """That one is marked; and who had come to the lost one is told."""
+    """That one is marked, and the lost one is no longer found."""
     with MessageBus(path) as bus:
         above, lost, below = (bus.append_message(Draft("FACT", "demo", body)) for body in ("above", "lost", "below"))
     BROKEN_STARTS[name](lost.msg_id)(path)
@@ -174,7 +174,7 @@ def test_a_record_without_its_start_is_text_of_the_one_above(path, name):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 def test_a_file_saved_as_utf_16_takes_new_posts(path, encoding):
-    """What it held cannot be read; but it goes on."""
+    """What it held cannot be read, but new posts can."""
     with MessageBus(path) as bus:
         bus.append_message(Draft("FACT", "demo", "old"))
         path.write_bytes(codecs.encode(path.read_text(), encoding))

@@ -1,4 +1,4 @@
-"""The merge driver under real git: whatever is merged, rebased and picked, all messages are there, once."""
+"""The merge driver under real git: after any merge, rebase or cherry-pick, each message is there, once."""
 
 from __future__ import annotations
 
@@ -45,28 +45,28 @@ class Repository:
             (top / ".gitattributes").write_text(attributes)
         self.commit()
 
-    def run(self, *words: object, code: int | None = 0, cwd: Path | None = None) -> str:
+    def run(self, *arguments: object, code: int | None = 0, cwd: Path | None = None) -> str:
         done = subprocess.run(
-            [str(word) for word in words],
+            [str(argument) for argument in arguments],
             cwd=cwd or self.top,
             env=ENVIRONMENT,
             capture_output=True,
             timeout=SECONDS,
             check=False,
         )
-        said = (done.stdout + done.stderr).decode()
-        assert code is None or done.returncode == code, said
-        return said
+        output = (done.stdout + done.stderr).decode()
+        assert code is None or done.returncode == code, output
+        return output
 
-    def git(self, *words: object, code: int | None = 0) -> str:
-        return self.run("git", *words, code=code)
+    def git(self, *arguments: object, code: int | None = 0) -> str:
+        return self.run("git", *arguments, code=code)
 
     def commit(self) -> None:
         self.git("add", "-A")
         self.git("commit", "-qm", "more", "--allow-empty")
 
     def on(self, branch: str) -> Repository:
-        """Go to that branch, which is made here if there is none."""
+        """Check out that branch, made here if there is none."""
         if self.git("branch", "--list", branch):
             self.git("checkout", "-q", branch)
         else:
@@ -80,7 +80,7 @@ class Repository:
         return posted
 
     def add(self, text: str) -> None:
-        """Add to the end of the file, as a person does."""
+        """Append to the file, as a person does."""
         with self.path.open("a") as file:
             file.write(text)
         self.commit()
@@ -104,7 +104,7 @@ class Repository:
         return [message.body for message in self.read()]
 
     def checked(self) -> list[Message]:
-        """The messages, in a file that is as it should be."""
+        """The messages, in a file that is as it has to be."""
         assert self.git("status", "--porcelain") == ""
         messages = self.read()
         ids = [message.msg_id for message in messages]
@@ -186,7 +186,7 @@ def test_a_criss_cross(repository: Repository) -> None:
 
 
 def test_an_octopus(repository: Repository) -> None:
-    """Git asks no driver in an octopus: it refuses what more than one side appended to, and nothing has changed."""
+    """Git calls no driver in an octopus merge: if several sides appended to a file, it refuses, and changes nothing."""
     for branch in ("one", "two", "three"):
         repository.on("main").on(branch).post(branch, f"{branch} again")
     repository.on("main").post("main")
@@ -199,7 +199,7 @@ def test_an_octopus(repository: Repository) -> None:
 
 
 def test_an_octopus_that_fails_at_the_last_branch(repository: Repository) -> None:
-    """Git leaves its own conflict markers then; the driver does what it did not."""
+    """Git leaves conflict markers of its own; merging one after another works."""
     repository.on("one").post("one")
     repository.on("main").on("two").post("two")
     repository.on("main").git("merge", "-q", "one", "two", code=1)
@@ -232,7 +232,7 @@ def test_a_rebase(repository: Repository) -> None:
 
 
 def test_a_cherry_pick(repository: Repository) -> None:
-    """What was posted before the picked message comes with it: it is in both sides of that commit."""
+    """What was posted before the picked message comes with it: it is on both sides of that commit."""
     repository.on("one").post("before")
     repository.post("picked")
     repository.on("main").post("main")
@@ -259,7 +259,7 @@ def test_an_editor_converted_one_side(repository: Repository) -> None:
 
 
 def test_archives_that_one_side_made(repository: Repository) -> None:
-    """The other side knows the old messages by the live file: they are in the log twice, and none is lost."""
+    """On the other side the old messages are in the live file: then they are in the log twice, and none is lost."""
     [start] = repository.read()
     repository.on("one")
     with MessageBus(repository.path, auto_rotate_bytes=1) as bus:
@@ -283,7 +283,7 @@ def test_an_archive_without_a_live_file(repository: Repository) -> None:
 
 
 def test_gits_own_union_is_read(tmp_path: Path) -> None:
-    """It takes lines that look alike for one, so it may make one record of two; those before stay whole."""
+    """It takes equal lines for one, so it may make one record of two; those before stay whole."""
     repository = Repository(tmp_path, attributes=f"{NAME} merge=union\n")
     start = repository.post("start", "and start")
     repository.on("one").post("one")
@@ -302,13 +302,13 @@ def test_a_driver_that_fails_leaves_ours(repository: Repository) -> None:
     repository.on("one").post("one")
     repository.on("main").post("main")
     before = repository.path.read_bytes()
-    said = repository.git("merge", "one", code=1)
-    assert "missing.md: No such file" in said
-    assert "CONFLICT" in said
+    output = repository.git("merge", "one", code=1)
+    assert "missing.md: No such file" in output
+    assert "CONFLICT" in output
     assert repository.path.read_bytes() == before
 
 
-# --- to install it and to take it away -------------------------------------------------------------
+# --- installing and uninstalling -------------------------------------------------------------
 
 
 @pytest.fixture
@@ -327,11 +327,11 @@ def test_installing_is_idempotent_and_reversible(before: str | None, plain: Repo
     if before is None:
         attributes.unlink()
     old = config.read_bytes()
-    said = install(plain)
-    assert "MESSAGE-BUS.md" in said
-    assert "run-agent bus merge %O %A %B" in said
+    output = install(plain)
+    assert "MESSAGE-BUS.md" in output
+    assert "run-agent bus merge %O %A %B" in output
     installed = attributes.read_bytes(), config.read_bytes()
-    assert install(plain) == "Nothing to do: it is installed.\n"
+    assert install(plain) == "Nothing to do: it is already installed.\n"
     assert (attributes.read_bytes(), config.read_bytes()) == installed
     for name in ("TASK", "PROJECT"):
         for path in (f"{name}-MESSAGE-BUS.md", f"a/b/{name}-MESSAGE-BUS.md", f"{name}-MESSAGE-BUS.md.2026.archived"):
@@ -367,9 +367,9 @@ def test_from_below_and_from_a_worktree(plain: Repository, tmp_path_factory: pyt
     assert "run-agent-bus" in (plain.top / ".gitattributes").read_text()
     other = tmp_path_factory.mktemp("other") / "tree"
     plain.git("worktree", "add", "-q", other)
-    said = install(plain, cwd=other)
-    assert str(other / ".gitattributes") in said
-    assert "Configured" not in said, "the configuration is one for all work trees"
+    output = install(plain, cwd=other)
+    assert str(other / ".gitattributes") in output
+    assert "Configured" not in output, "the configuration is one for all work trees"
 
 
 def test_a_bare_repository_is_refused(tmp_path: Path) -> None:
@@ -403,8 +403,8 @@ STEPS = st.lists(
 )
 
 
-class Play:
-    """A history as it is made; every post, line and edit brings a word of its own, which must never go."""
+class History:
+    """A history in the making; every post, line and edit adds a word of its own, which must never be lost."""
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
@@ -453,7 +453,7 @@ def test_any_history(examples: int, tally: Callable[..., None]) -> None:
     @given(STEPS)
     def play(steps: list[tuple[str, str, str]]) -> None:
         with TemporaryDirectory() as directory:
-            tried, lost, repeated = played(Path(directory), steps)
+            tried, lost, repeated = replayed(Path(directory), steps)
         counts[:] = [a + b for a, b in zip(counts, (tried, lost, repeated), strict=True)]
         assert (lost, repeated) == (0, 0)
 
@@ -462,19 +462,19 @@ def test_any_history(examples: int, tally: Callable[..., None]) -> None:
     tally(TRIED, counts[0], lost=counts[1], repeated=counts[2])
 
 
-def played(directory: Path, steps: list[tuple[str, str, str]]) -> tuple[int, int, int]:
+def replayed(directory: Path, steps: list[tuple[str, str, str]]) -> tuple[int, int, int]:
     """How many words there were, how many are lost, how many messages are there twice."""
     repository = Repository(directory)
-    game = Play(repository)
-    game.step("post", "main", "main")
+    history = History(repository)
+    history.step("post", "main", "main")
     for branch in BRANCHES:
         repository.on("main").on(branch)
     for step in steps:
-        game.step(*step)
+        history.step(*step)
     for branch in BRANCHES[1:]:
-        game.step("merge", "main", branch)
+        history.step("merge", "main", branch)
     messages = repository.read()
     bodies = " ".join(message.body for message in messages)
     ids = [message.msg_id for message in messages]
-    lost = [word for word in game.words if word not in bodies] + [each for each in game.ids if each not in ids]
-    return len(game.words), len(lost), len(ids) - len(set(ids))
+    lost = [word for word in history.words if word not in bodies] + [each for each in history.ids if each not in ids]
+    return len(history.words), len(lost), len(ids) - len(set(ids))

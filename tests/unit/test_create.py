@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from messagebus import Draft, MessageBus, check_bus, repair_bus
+from messagebus import Draft, MessageBus, check_bus, repair_bus, replace
 from messagebus.backends.file import create, segments
 
 FACT = Draft("FACT", "demo", "a fact")
@@ -54,7 +54,7 @@ class System:
 def system(monkeypatch: pytest.MonkeyPatch) -> Any:
     def spread(**replaced: Any) -> System:
         stand_in = System(**replaced)
-        for module in (create, segments):
+        for module in (create, replace, segments):
             monkeypatch.setattr(module, "os", stand_in)
         return stand_in
 

@@ -1,4 +1,4 @@
-"""Records that the text of a Go record has swallowed or quotes, and ids made before their writers have the lock."""
+"""Records that are joined to a Go record, or quoted by one, and ids made before their writers have the lock."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def damage(path: Path) -> list[tuple[str, int, str]]:
     return [(found.code, found.line, found.msg_id) for found in check_bus(path) if found.is_damage]
 
 
-def told(path: Path) -> list[str]:
+def codes(path: Path) -> list[str]:
     return [found.code for found in check_bus(path)]
 
 
@@ -44,11 +44,11 @@ def bodies(path: Path) -> list[str]:
     return [message.body for message in MessageBus(path).read_messages()]
 
 
-# --- swallowed -----------------------------------------------------------------------------------
+# --- joined --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
-def test_a_swallowed_record_is_found_and_freed_only_by_name(path: Path, line_end: str) -> None:
+def test_a_joined_record_is_found_and_split_off_only_on_request(path: Path, line_end: str) -> None:
     text = go(0, "one") + go(1, "two") + go(2, "three") + "\n" + go(3, "four")
     path.write_bytes(text.replace("\n", line_end).encode())
     assert len(bodies(path)) == 2
@@ -60,8 +60,8 @@ def test_a_swallowed_record_is_found_and_freed_only_by_name(path: Path, line_end
     assert repair_bus(path) == []
     assert path.read_bytes() == before
 
-    [mended] = repair_bus(path, split_joined=True)
-    assert Path(mended.broken).read_bytes() == before
+    [repaired] = repair_bus(path, split_joined=True)
+    assert Path(repaired.broken).read_bytes() == before
     assert bodies(path) == ["one", "two", "three", "four"]
     messages = MessageBus(path).read_messages()
     assert [message.msg_id for message in messages] == [go_id(ms) for ms in range(4)]
@@ -70,7 +70,7 @@ def test_a_swallowed_record_is_found_and_freed_only_by_name(path: Path, line_end
     assert repair_bus(path, split_joined=True) == []
 
 
-def test_one_at_the_end_and_one_before_another_file(path: Path) -> None:
+def test_at_the_end_of_a_log_and_of_an_archive(path: Path) -> None:
     archive = Path(f"{path}.20261121-040000.archived")
     archive.write_text(go(0, "one") + go(1, "two") + go(9, "later than what follows in the next file"))
     path.write_text(go(5, "five") + go(6, "six"))
@@ -81,7 +81,7 @@ def test_one_at_the_end_and_one_before_another_file(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("quoted", "codes"),
+    ("quoted", "expected"),
     [
         (go(0, "its own id"), []),
         (go(7, "that of another record"), []),
@@ -95,28 +95,28 @@ def test_one_at_the_end_and_one_before_another_file(path: Path) -> None:
         ("> " + go(1, "indented"), []),
     ],
 )
-def test_what_is_quoted_stays_quoted(path: Path, quoted: str, codes: list[str]) -> None:
+def test_what_is_quoted_stays_quoted(path: Path, quoted: str, expected: list[str]) -> None:
     path.write_text(go(0, "one\n" + quoted) + "\n" + go(7, "last"))
     before = path.read_bytes()
     assert damage(path) == []
-    assert sorted(set(told(path)) - {"BUS101"}) == codes
+    assert sorted(set(codes(path)) - {"BUS101"}) == expected
     assert repair_bus(path, split_joined=True) == []
     assert path.read_bytes() == before
 
 
-def test_what_is_swallowed_among_other_damage(path: Path) -> None:
-    """The plain mending leaves it as it is, in a file that it writes anew."""
+def test_a_joined_record_among_other_damage(path: Path) -> None:
+    """A plain repair leaves it as it is, in a file that it rewrites."""
     ours = "---\nmsg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA\ncontent_length: 9\n---\ntorn\n"
     path.write_text(ours + "\n" + go(0, "one") + go(1, "two"))
-    [mended] = repair_bus(path)
-    assert mended.done
+    [repaired] = repair_bus(path)
+    assert repaired.done
     assert [code for code, _, _ in damage(path)] == ["BUS012"]
     assert repair_bus(path) == []
     repair_bus(path, split_joined=True)
     assert bodies(path) == ["torn", "one", "two"]
 
 
-def test_a_swallowed_record_that_is_damaged_itself(path: Path) -> None:
+def test_a_joined_record_that_is_damaged_itself(path: Path) -> None:
     torn = go(1, "half").replace("project_id: p\n", "project_id: p\ncontent_length: 99\n")
     path.write_text(go(0, "one") + torn)
     repair_bus(path, split_joined=True)
@@ -126,10 +126,10 @@ def test_a_swallowed_record_that_is_damaged_itself(path: Path) -> None:
 
 
 def test_a_body_that_begins_like_a_header(path: Path) -> None:
-    """The end of a header is no start, whatever its text begins with; and none takes time for long."""
+    """The end of a header is no record start, whatever the body begins with; and many such lines take no time."""
     text = go(0, "one") + go(1, "msg_id: of the text") + "---\nmsg_id: x\n" * 20_000
-    [piece] = scan([text.encode()])
-    assert [inner.msg_id for inner in joined_in(piece)][:1] == [go_id(1)]
+    [span] = scan([text.encode()])
+    assert [inner.msg_id for inner in joined_in(span)][:1] == [go_id(1)]
 
 
 # --- ids of several Go writers ---------------------------------------------------------------------
@@ -156,12 +156,12 @@ def test_a_healthy_file_of_three_go_writers_is_clean(path: Path) -> None:
         writer.join()
     assert len(bodies(path)) == 180
     assert damage(path) == []
-    assert told(path) == ["BUS101", "BUS105"]
+    assert codes(path) == ["BUS101", "BUS105"]
     assert repair_bus(path) == []
 
 
 def test_a_go_id_below_one_of_ours(path: Path) -> None:
-    """Made while another program had the lock, it may be earlier than what that one wrote; also in a new file."""
+    """Made while another program had the lock, it may be earlier than what that program wrote; also in a new file."""
     with MessageBus(path) as bus:
         ours = bus.append_message(Draft("FACT", "p", "ours"))
     ms = int((ours.ts - START).total_seconds() * 1000)
@@ -170,10 +170,10 @@ def test_a_go_id_below_one_of_ours(path: Path) -> None:
     path.rename(f"{path}.20261121-040000.archived")
     path.write_text(go(ms - 1000, "later still"))
     assert damage(path) == []
-    assert told(path).count("BUS105") == 2
+    assert codes(path).count("BUS105") == 2
 
 
-def test_far_apart_or_twice_is_damage_as_ever(path: Path) -> None:
+def test_far_apart_or_duplicate_is_damage(path: Path) -> None:
     path.write_text(go(3_600_000, "an hour later") + "\n" + go(0, "moved by hand"))
     assert [code for code, _, _ in damage(path)] == ["BUS005"]
     path.write_text(go(5, "a") + "\n" + go(3, "b") + "\n" + go(5, "a"))

@@ -334,7 +334,7 @@ def test_the_public_names() -> None:
         "BusError", "BusNotFoundError", "Draft", "DurabilityError", "Finding", "GapWarning",
         "IdempotencyConflictError", "InvalidBusPathError", "InvalidMessageError", "Link", "LockTimeoutError",
         "MemoryBackend", "Repaired", "Message", "MessageBus", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP",
-        "SinceIDNotFoundError", "check_bus", "discover_bus", "repair_bus", "merge_logs",
+        "SinceIDNotFoundError", "check_bus", "discover_bus", "repair_bus", "merge_logs", "merge_files",
     }  # fmt: skip
     assert all(getattr(messagebus, name) for name in messagebus.__all__)
     assert set(messagebus.__all__) <= set(dir(messagebus))

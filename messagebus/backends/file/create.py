@@ -12,17 +12,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from messagebus.backends.file.segments import STAMP, archives_in_sight, open_file
 from messagebus.errors import InvalidBusPathError
+from messagebus.replace import copy_permissions
 
 _NEW = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-_NOT_SUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
-NO_LINKS = _NOT_SUPPORTED | {errno.EPERM, errno.EMLINK}
-_NOT_ALLOWED = _NOT_SUPPORTED | {errno.EPERM, errno.EACCES, errno.EINVAL}  # EINVAL: an id that a container lacks
+NO_LINKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK}
 
 
 def open_to_append(path: str) -> int:
@@ -86,24 +84,3 @@ def _make(path: str, before: os.stat_result) -> int:
         os.unlink(path)
         raise
     return fd
-
-
-def copy_permissions(fd: int, like: os.stat_result) -> None:
-    """Give an open file of ours the mode, the group and the owner of another, as far as we may; it is
-    never open to anyone that the other is not open to."""
-    mode = stat.S_IMODE(like.st_mode) & 0o777
-    if not _allowed(os.fchown, fd, -1, like.st_gid):
-        mode = mode & 0o707 | (mode & 0o007) << 3  # its group is another one: no more for it than for all
-    _allowed(os.fchmod, fd, mode)
-    _allowed(os.fchown, fd, like.st_uid, -1)
-
-
-def _allowed(change: Callable[..., None], *arguments: int) -> bool:
-    """Make the change; False where we may not."""
-    try:
-        change(*arguments)
-    except OSError as error:
-        if error.errno not in _NOT_ALLOWED:
-            raise
-        return False
-    return True
