@@ -13,6 +13,7 @@ Layers, bottom up (SPEC.md is the format, in prose):
     validation  what a draft must keep to
     msgid       ids and their order
     idempotency which message a repeated post is
+    filters     which messages a caller wants
     discovery   names and locations of bus files
     replace     replacing a file as a whole
     codec/      bytes <-> messages: the file format

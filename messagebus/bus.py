@@ -7,16 +7,20 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing
+from datetime import datetime
 from itertools import islice
 from types import TracebackType
+from typing import Any
 
-from messagebus.backends.base import Backend, Watch
+from messagebus.backends.base import Backend
 from messagebus.errors import GapWarning, InvalidBusPathError
-from messagebus.follow import Follower
+from messagebus.follow import Follower, wait_for_change
 from messagebus.message import MAX_BODY_BYTES, Draft, Message
 from messagebus.validation import validate_draft
+
+_MOST_LOOKED_BACK = 20_000  # messages: beyond them the whole log is read, one message after another
 
 
 class MessageBus:
@@ -115,28 +119,48 @@ class MessageBus:
         return self._backend.append(drafts)
 
     def read_messages(
-        self, since_id: str | None = None, *, limit: int | None = None, first: int | None = None
-    ) -> list[Message]:
-        """The messages after ``since_id`` (None: from the beginning), oldest first.
+        self,
+        since_id: str | None = None,
+        *,
+        limit: int | None = None, first: int | None = None,
+        types: Collection[str] | None = None, run_id: str | None = None, parent: str | None = None,
+        start: datetime | None = None, end: datetime | None = None, text: str | None = None,
+    ) -> list[Message]:  # fmt: skip
+        """The messages after ``since_id`` (None: from the beginning) that match, oldest first.
 
-        ``limit`` keeps the newest so many, ``first`` the oldest: page with ``first``, then go on
-        from the last id. Raises SinceIDNotFoundError, InvalidBusPathError, ValueError.
+        A message matches if all that is given holds: its type is one of ``types`` (in upper or
+        lower case), its run is ``run_id`` ("": none), ``parent`` is the id of one of its parents,
+        its time lies from ``start`` up to, and not at, ``end`` (aware datetimes), and its body
+        contains ``text`` (in upper or lower case).
+
+        ``limit`` keeps the newest so many of them, ``first`` the oldest: to page, give ``first``
+        and continue from the last id. Raises SinceIDNotFoundError, InvalidBusPathError,
+        ValueError, TypeError for ``types`` that is a single text.
         """
         if limit is not None and first is not None:
             raise ValueError("give limit (the newest) or first (the oldest), not both")
         if min(limit or 0, first or 0) < 0:
             raise ValueError("limit and first count messages: 0 or more")
+        matches = _condition(types=types, run_id=run_id, parent=parent, start=start, end=end, text=text)
         if limit is not None and since_id is None:
-            return self._backend.tail(limit)
-        with closing(self.iter_messages(since_id)) as messages:
-            if limit is not None:
-                return list(deque(messages, limit))
-            # One at least, so that an unknown since_id is refused also where nothing is wanted.
-            return list(islice(messages, None if first is None else max(first, 1)))[:first]
+            return self._backend.tail(limit) if matches is None else self._newest_matching(matches, limit)
+        with closing(self._backend.read(since_id)) as messages:
+            if first == 0:
+                next(messages, None)  # so that an unknown since_id is refused here too
+            matching = filter(matches, messages) if matches else messages
+            return list(islice(matching, first) if limit is None else deque(matching, limit))
 
-    def iter_messages(self, since_id: str | None = None) -> Generator[Message, None, None]:
+    def iter_messages(
+        self,
+        since_id: str | None = None,
+        *,
+        types: Collection[str] | None = None, run_id: str | None = None, parent: str | None = None,
+        start: datetime | None = None, end: datetime | None = None, text: str | None = None,
+    ) -> Generator[Message, None, None]:  # fmt: skip
         """Like ``read_messages``, one after another and in constant memory."""
-        return self._backend.read(since_id)
+        matches = _condition(types=types, run_id=run_id, parent=parent, start=start, end=end, text=text)
+        messages = self._backend.read(since_id)
+        return _filtered(messages, matches) if matches else messages
 
     def iter_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
         """Like ``iter_messages``, each message with its bytes as they stand in the file.
@@ -179,7 +203,7 @@ class MessageBus:
                 mark = watch.mark()
                 if messages := self.read_messages(last_id):
                     return messages
-                if not self._changed(watch, mark, deadline=deadline):
+                if not wait_for_change(watch, mark, self._poll_interval, deadline=deadline):
                     return []
 
     def follow(
@@ -199,16 +223,16 @@ class MessageBus:
         """
         follower = Follower(self._backend, since_id, on_gap)
         with closing(self._backend.watch()) as watch:
-            messages = follower.read_on()
+            messages = follower.start()
             while True:
                 mark = watch.mark()
                 for message in messages:
                     if stop and stop.is_set():
                         return
                     yield message
-                if not self._changed(watch, mark, stop=stop):
+                if not wait_for_change(watch, mark, self._poll_interval, stop=stop):
                     return
-                messages = follower.recover()
+                messages = follower.resume()
 
     @property
     def unfinished(self) -> bool:
@@ -233,19 +257,34 @@ class MessageBus:
     ) -> None:
         self.close()
 
-    def _changed(
-        self, watch: Watch, mark: object, *, deadline: float | None = None, stop: threading.Event | None = None
-    ) -> bool:
-        """Wait for the log to differ from ``mark``; False where the deadline or ``stop`` came first."""
-        while not (stop and stop.is_set()):
-            left = self._poll_interval
-            if deadline is not None:
-                left = min(left, deadline - time.monotonic())
-            if left <= 0:
-                return False
-            if watch.wait(mark, left):
-                return True
-        return False
+    def _newest_matching(self, matches: Callable[[Message], bool], limit: int) -> list[Message]:
+        """The newest ``limit`` messages that match: looked for from the end of the log, four times as far each
+        time, and in the whole of it, in constant memory, where they are too rare."""
+        reach = limit
+        while reach <= _MOST_LOOKED_BACK:
+            newest = self._backend.tail(reach)
+            matching = [message for message in newest if matches(message)]
+            if len(matching) >= limit or len(newest) < reach:
+                return matching[max(len(matching) - limit, 0) :]
+            reach *= 4
+        with closing(self._backend.read()) as messages:
+            return list(deque(filter(matches, messages), limit))
+
+
+def _condition(**given: Any) -> Callable[[Message], bool] | None:
+    """What a message must fulfil to match; None where every message does."""
+    if all(value is None for value in given.values()):
+        return None
+    from messagebus.filters import Filter  # for reads that filter
+
+    return Filter(**given).matches
+
+
+def _filtered(
+    messages: Generator[Message, None, None], matches: Callable[[Message], bool]
+) -> Generator[Message, None, None]:
+    with closing(messages):
+        yield from filter(matches, messages)
 
 
 def _absolute(path: str) -> str:

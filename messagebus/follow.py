@@ -1,110 +1,168 @@
-"""Following a log: from a cursor on, for ever, over any store.
+"""Following a log: from a cursor on, for ever, over any backend.
 
-A follower keeps no descriptor and no offset: only the ids of the messages it gave last. On every
-change of the log it reads what lies behind the newest of them (docs/adr/0002). Where that one is
-gone, somebody cut or replaced the file or removed an archive: the follower goes on from the newest
-that is left, and warns before the first message that has a gap in front of it. It does not warn at
-once, as an editor that saves in place takes the text away and puts it back.
+A follower keeps no descriptor and no offset, only ids of messages that it has delivered. Whenever the
+log has changed it reads what comes after its cursor (docs/adr/0002). Where the cursor is no longer in
+the log, the file was cut or replaced, or an archive was removed: the follower continues after the
+newest delivered message that is left, and warns before the first message that may have a gap in front
+of it. It does not warn at once, because an editor that saves in place removes the text and then puts
+it back.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, suppress
 from itertools import islice
+from typing import NamedTuple
 
-from messagebus.backends.base import Backend
+from messagebus.backends.base import Backend, Watch
 from messagebus.errors import GapWarning, SinceIDNotFoundError
 from messagebus.message import Message
 from messagebus.msgid import order
 
-_MEMORY = 256  # messages: an edit that takes away more is answered by the order of the ids
-_SAMPLES = 512  # ids, of all messages given: by them a log is known again
+_RECENT = 256  # messages: after an edit that removes more of them, the order of the ids decides
+_SAMPLED = 512  # ids, of all messages delivered: a log that holds none of them is another one
 
 
 class Follower:
-    """Where a follower stands in a log, and how it goes on from there."""
+    """Reads a log as it grows: ``start`` once, then ``resume`` whenever the log has changed."""
 
     def __init__(self, backend: Backend, since_id: str | None, on_gap: Callable[[GapWarning], object]) -> None:
         self._backend = backend
         self._on_gap = on_gap
-        self._last_id = self._newest = since_id  # it reads behind the one, and came as far as the other
-        self._lost: SinceIDNotFoundError | None = None
-        self._given = 0
-        self._samples: list[str] = [] if since_id is None else [since_id]
-        self._stride = 1  # every so many messages one is kept as a sample
-        self._recent: deque[str] = deque([] if since_id is None else [since_id], _MEMORY)
-        with closing(backend.read()) as messages:
-            self._samples += [message.msg_id for message in islice(messages, 1)]
-        self._given_before: Collection[str] = ()
+        self._cursor = since_id  # the read position: after a loss, it goes back
+        self._last_delivered = since_id
+        self._delivered = _DeliveredIDs(since_id)
+        self._read_again: frozenset[str] = frozenset()  # ids that the cursor went back behind
+        self._loss: SinceIDNotFoundError | None = None  # that no warning was given of yet
 
-    def read_on(self) -> Generator[Message, None, None]:
-        """What lies behind the follower. Raises SinceIDNotFoundError where the log has no such follower."""
-        for message in self._backend.read(self._last_id):
-            if self._move_to(message):
-                yield message
+    def start(self) -> Generator[Message, None, None]:
+        """Everything after the cursor. Raises SinceIDNotFoundError where the log does not hold it."""
+        with closing(self._backend.read()) as messages:
+            for message in islice(messages, 1):
+                self._delivered.include(message.msg_id)  # the oldest message identifies a log best
+        yield from self._after_cursor()
 
-    def recover(self) -> Generator[Message, None, None]:
-        """``read_on``, also where somebody removed the message that the follower stands at."""
+    def resume(self) -> Generator[Message, None, None]:
+        """What is new since, also where the message at the cursor was removed."""
         try:
-            yield from self.read_on()
+            yield from self._after_cursor()
         except SinceIDNotFoundError as error:
-            self._lost = error
-            with suppress(SinceIDNotFoundError):  # an editor is saving: there is another change to come
-                for message in self._not_seen_yet():
-                    if self._move_to(message):
-                        yield message
+            self._loss = error
+            with suppress(SinceIDNotFoundError):  # an editor is saving: another change will follow
+                yield from self._new(self._after_loss())
 
-    def _move_to(self, message: Message) -> bool:
-        """Stand at ``message``; is it new?"""
-        self._last_id = message.msg_id
-        if message.msg_id in self._given_before:
-            return False
-        if self._lost:
-            self._tell_gap(self._lost)
-        self._lost, self._given_before = None, ()
-        self._newest = message.msg_id
-        self._recent.append(message.msg_id)
-        self._sample(message.msg_id)
-        return True
+    def _after_cursor(self) -> Generator[Message, None, None]:
+        return self._new(self._backend.read(self._cursor))
 
-    def _sample(self, msg_id: str) -> None:
-        """Remember one in ``_stride`` messages, and of too many every other."""
-        if self._given % self._stride == 0:
-            self._samples.append(msg_id)
-        self._given += 1
-        if len(self._samples) > _SAMPLES:
-            del self._samples[1::2]
-            self._stride *= 2
+    def _new(self, messages: Iterable[Message]) -> Generator[Message, None, None]:
+        """Those that were not delivered yet; a warning before the first, if there may be a gap."""
+        for message in messages:
+            self._cursor = message.msg_id
+            if message.msg_id in self._read_again:
+                continue
+            if self._loss:
+                self._warn_of_gap(self._loss)
+            self._loss, self._read_again = None, frozenset()
+            self._last_delivered = message.msg_id
+            self._delivered.add(message.msg_id)
+            yield message
 
-    def _tell_gap(self, lost: SinceIDNotFoundError) -> None:
-        if self._newest is None or self._backend.get(self._newest):
-            return  # it was away for a moment only
+    def _warn_of_gap(self, loss: SinceIDNotFoundError) -> None:
+        if self._last_delivered is None or self._backend.get(self._last_delivered):
+            return  # it was only away for a moment
         text = (
-            f"{lost.log} does not hold {self._newest} any more, where a follower stood: it was cut or replaced, "
-            "or an archive was removed; messages before the next one may be missing"
+            f"{loss.log} no longer holds {self._last_delivered}, the last message that a follower delivered: it was "
+            "cut or replaced, or an archive was removed; messages before the next one may be missing"
         )
         self._on_gap(GapWarning(text))
 
-    def _not_seen_yet(self) -> Generator[Message, None, None]:
-        """What lies behind the newest message that was given and is still there. Where there is none:
-        everything, if the log holds no message that is remembered; else what is later by its id."""
-        recent, samples = frozenset(self._recent), frozenset(self._samples)
-        left, is_other_log = None, True
+    def _after_loss(self) -> Iterable[Message]:
+        """What to read where the cursor is gone: from the newest recent message that is left. Where none is,
+        the whole of a log that holds no message of the sample, and otherwise what is later by its id."""
+        left = self._delivered.left_in(self._backend.read())
+        if left.newest_recent is None:
+            return self._unseen(left)
+        self._cursor = left.newest_recent
+        self._read_again = left.recent
+        return self._backend.read(left.newest_recent)
+
+    def _unseen(self, left: _Left) -> Generator[Message, None, None]:
+        last = order(self._last_delivered or "")
         for message in self._backend.read():
-            is_other_log = is_other_log and message.msg_id not in samples
-            if message.msg_id in recent:
-                left = message.msg_id
-        if left is not None:
-            self._last_id = left
-            self._given_before = recent
-            yield from self._backend.read(left)
-            return
-        bound = order(self._newest or "")
-        for message in self._backend.read():
-            if is_other_log and message.msg_id in samples:
-                return  # an editor that saves had it away when we looked: there is another change to come
+            if left.is_other_log and message.msg_id in left.sample:
+                return  # an editor that saves had removed it when we looked: another change will follow
             here = order(message.msg_id)
-            if is_other_log or bound is None or (here is not None and here > bound):
+            if left.is_other_log or last is None or (here is not None and here > last):
                 yield message
+
+
+class _Left(NamedTuple):
+    """What a log still holds of the messages that were delivered: ``newest_recent`` is None where it
+    holds none of ``recent``, and ``is_other_log`` says that it holds none of ``sample``."""
+
+    newest_recent: str | None
+    is_other_log: bool
+    recent: frozenset[str]
+    sample: frozenset[str]
+
+
+class _DeliveredIDs:
+    """The ids of the messages that were delivered: all of the recent ones, and a sample of all."""
+
+    def __init__(self, since_id: str | None) -> None:
+        known = [] if since_id is None else [since_id]
+        self._recent = deque(known, _RECENT)
+        self._sample = known
+        self._stride = 1  # one id in so many is sampled
+        self._count = 0
+
+    def add(self, msg_id: str) -> None:
+        """``msg_id`` was delivered."""
+        self._recent.append(msg_id)
+        if self._count % self._stride == 0:
+            self._sample.append(msg_id)
+        self._count += 1
+        if len(self._sample) > _SAMPLED:
+            del self._sample[1::2]
+            self._stride *= 2
+
+    def include(self, msg_id: str) -> None:
+        """``msg_id`` belongs to the sample, whether it was delivered or not."""
+        self._sample.append(msg_id)
+
+    def left_in(self, log: Iterable[Message]) -> _Left:
+        """Which of them ``log`` still holds."""
+        recent, sample = frozenset(self._recent), frozenset(self._sample)
+        newest_recent, is_other_log = None, True
+        for message in log:
+            is_other_log = is_other_log and message.msg_id not in sample
+            if message.msg_id in recent:
+                newest_recent = message.msg_id
+        return _Left(newest_recent, is_other_log, recent, sample)
+
+
+def wait_for_change(
+    watch: Watch,
+    mark: object,
+    poll_interval: float,
+    *,
+    deadline: float | None = None,
+    stop: threading.Event | None = None,
+) -> bool:
+    """Wait until the log differs from ``mark``; False where ``deadline`` (monotonic) or ``stop`` comes first.
+
+    Looks at ``stop`` every ``poll_interval`` seconds.
+    """
+    while not (stop and stop.is_set()):
+        left = poll_interval
+        if deadline is not None:
+            left = min(left, deadline - time.monotonic())
+        if left <= 0:
+            return False
+        if watch.wait(mark, left):
+            return True
+    return False

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -12,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from messagebus import Message, MessageBus
+from messagebus import MessageBus
 from run_agent.server import params
 from run_agent.server.buses import BusRef, BusRegistry, checked_ref
 from run_agent.server.conditional import etag_matches
@@ -24,8 +22,6 @@ from run_agent.server.queries.listing import ResultPage, find_page
 from run_agent.server.queries.message_index import MessageIndexes, UnknownIDError
 from run_agent.server.queries.stats import summary
 from run_agent.server.serialization import as_json, json_response
-
-_MAX_TAIL = 4 * MAX_MESSAGES  # messages that are read from the end before the whole log is
 
 
 class MessageEndpoints:
@@ -147,10 +143,12 @@ def _read_page(bus: MessageBus, query: ListQuery) -> ResultPage:
     limit = query.limit or MAX_MESSAGES
     if query.first is not None:
         messages, is_cut = bus.read_messages(query.since, first=query.first), False
-    elif query.types is not None:
-        messages, is_cut = _newest_of_type(bus, next(iter(query.types)), query.since, limit)
+    elif query.types and query.since is None:
+        messages = bus.read_messages(limit=limit, types=query.types)
+        # Not whether an older one matches: finding out could mean reading the whole log.
+        is_cut = len(messages) == limit and bus.read_messages(first=1) != messages[:1]
     else:
-        messages = bus.read_messages(query.since, limit=limit + 1)
+        messages = bus.read_messages(query.since, limit=limit + 1, types=query.types)
         messages, is_cut = messages[-limit:], len(messages) > limit
     ids = [message.msg_id for message in messages]
     return ResultPage(messages, ids[-1] if ids else None, ids[0] if is_cut else None, {})
@@ -159,26 +157,3 @@ def _read_page(bus: MessageBus, query: ListQuery) -> ResultPage:
 def _is_tail_of_one_type(query: ListQuery) -> bool:
     """Does it ask for the newest messages of one type, and nothing else?"""
     return query.first is None and len(query.types or ()) == 1 and replace(query, types=None).is_plain
-
-
-def _newest_of_type(bus: MessageBus, type_: str, since: str | None, limit: int) -> tuple[list[Message], bool]:
-    """The newest ``limit`` messages of a type, and whether older messages were left unread.
-
-    Without ``since``, longer and longer tails of the log are tried before the whole of it.
-    """
-    count = limit + 1
-    while since is None and count <= _MAX_TAIL:
-        tail = bus.read_last_n(count)
-        matching = [message for message in tail if message.type.upper() == type_][-limit:]
-        is_cut = len(matching) == limit and matching[0] is not tail[0]
-        if is_cut or len(tail) < count:
-            return matching, is_cut
-        count *= 4
-    newest: deque[Message] = deque(maxlen=limit)
-    dropped = 0
-    with closing(bus.iter_messages(since)) as messages:  # in constant memory, however rare the type is
-        for message in messages:
-            if message.type.upper() == type_:
-                dropped += len(newest) == limit
-                newest.append(message)
-    return list(newest), dropped > 0

@@ -352,5 +352,5 @@ def test_the_program_tells_a_gap_and_goes_on(scene, program, tally, damage, form
     scene.post(2)
     ids += given(2)
     assert ids == [message.msg_id for message in scene.posted]
-    assert line("stderr").startswith(f"Warning: {scene.path} does not hold {ids[5]} any more")
+    assert line("stderr").startswith(f"Warning: {scene.path} no longer holds {ids[5]},")
     tally(TRIED, 1)

@@ -67,6 +67,9 @@ def read(bus: MessageBus, stop: threading.Event) -> None:
     assert_type(bus.read_messages(), list[Message])
     assert_type(bus.read_messages("id", limit=3), list[Message])
     assert_type(bus.read_messages(first=3), list[Message])
+    assert_type(bus.read_messages(types=["FACT"], run_id="r", parent="p", text="t"), list[Message])
+    bus.read_messages(start="2026-11-21")  # type: ignore[arg-type]
+    bus.iter_messages(limit=3)  # type: ignore[call-arg]
     assert_type(bus.read_last_n(3), list[Message])
     assert_type(bus.poll_for_new(None, timeout=1.5), list[Message])
     assert_type(bus.last_id(), str | None)

@@ -28,7 +28,7 @@ TABLES = {
 }
 
 PURE = (
-    *("message.py", "validation.py", "idempotency.py", "msgid.py", "errors.py"),
+    *("message.py", "validation.py", "idempotency.py", "filters.py", "msgid.py", "errors.py"),
     *(f"codec/{path.name}" for path in sorted((ROOT / "messagebus/codec").glob("*.py"))),
     *(f"merge/{path.name}" for path in sorted((ROOT / "messagebus/merge").glob("*.py"))),
 )

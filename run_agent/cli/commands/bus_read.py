@@ -157,17 +157,14 @@ class _Reader:
 
     def _newest(self, count: int) -> Iterable[_Item]:
         """The newest ``count`` messages of the types, reading back only as far as needed."""
-        reach = count
-        while True:
-            messages = self._bus.read_last_n(reach + 1)
-            matching = [message for message in messages if self._matches(message)]
-            if len(matching) > count or len(messages) <= reach:
-                break
-            reach *= 4
+        # Where there are none, follow from here. Asked first, so that nothing that comes meanwhile is missed.
+        end = self._bus.last_id() if self._types and self._options["follow"] else None
+        wanted = count + self._options["raw"]  # records are read from the message before on
+        messages = self._bus.read_messages(limit=wanted, types=self._types or None)
         if self._options["raw"]:
-            return self._after(None if len(matching) <= count else matching[-count - 1].msg_id)
-        self._last_id = messages[-1].msg_id if messages else None
-        return [(message, b"") for message in matching[-count:]]
+            return self._after(messages[0].msg_id if len(messages) > count else None)
+        self._last_id = messages[-1].msg_id if messages else end
+        return [(message, b"") for message in messages]
 
     def _after(self, since_id: str | None) -> Iterator[_Item]:
         """The messages of the types after an id, with their records for --raw."""
