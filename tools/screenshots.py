@@ -1,4 +1,4 @@
-"""Makes docs/images/*.png: the page in each of its states, in a real browser. `make screenshots` runs it."""
+"""Take docs/images/*.png: the page in each of its states, in a real browser. `make screenshots` runs it."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ I would **skip blank lines** and raise the limit to 120 s."""
 
 
 def fill(root: Path) -> None:
-    """A working day of a small crew."""
+    """Post a working day of a few agents."""
     with _bus(root, "shop", "checkout-rewrite") as bus:
         _morning(bus)
-    for project, task, kind, minutes, body in (
+    for project, task, type_, minutes, body in (
         ("shop", "image-cache", "PROGRESS", 4, "Warmed 1,204 of 3,000 images"),
         ("shop", "flaky-tests", "ISSUE", 26, "test_upload fails one time in forty"),
         ("shop", None, "DECISION", 190, "Releases are cut on Tuesdays"),
@@ -54,33 +54,33 @@ def fill(root: Path) -> None:
         ("infra", "dns-move", "ANSWER", 2900, "The old zone stays until Friday"),
     ):
         with _bus(root, project, task) as bus:
-            bus.append_message(Draft(kind, project, body, task_id=task or "", ts=NOW - timedelta(minutes=minutes)))
+            bus.append_message(Draft(type_, project, body, task_id=task or "", ts=NOW - timedelta(minutes=minutes)))
 
 
 def _morning(bus: MessageBus) -> None:
-    def say(minutes: float, kind: str, run: str, body: str, *parents: Parent) -> str:
+    def post(minutes: float, type_: str, run: str, body: str, *parents: Parent) -> str:
         ts = NOW - timedelta(minutes=minutes)
-        draft = Draft(kind, "shop", body, task_id="checkout-rewrite", run_id=run, parents=list(parents), ts=ts)
+        draft = Draft(type_, "shop", body, task_id="checkout-rewrite", run_id=run, parents=list(parents), ts=ts)
         return bus.append_message(draft).msg_id
 
     for step in range(120):
-        kind = ("PROGRESS", "FACT", "PROGRESS", "INFO", "DECISION")[step % 5 if step % 3 else 0]
-        say(300 - step * 2.2, kind, f"worker-{step % 3}", f"Step {step + 1}: moved `cart/{step}.py` to the new API")
-    say(34, "RUN_START", "planner", "")
-    say(33, "DECISION", "planner", "Payments move first, the basket last: each can be rolled back alone.")
-    say(32, "RUN_START", "builder", "")
-    question = say(29, "QUESTION", "builder", "May I drop the `legacy_total` column? Nothing has read it for 90 days.")
-    say(27, "ANSWER", "planner", "Yes, behind a flag.", Parent(question, "answers"))
-    say(26, "FACT", "builder", "The flag is `drop_legacy_total`, off by default.", Parent(question))
-    say(21, "PROGRESS", "builder", REPORT)
-    say(16, "RUN_START", "tester", "")
-    say(12, "ISSUE", "tester", "Checkout takes **4.1 s** at the 99th percentile, the goal is 1.5 s.")
-    say(9, "RUN_CRASH", "tester", "exit 137: out of memory")
-    say(6, "FACT", "builder", "412 tests pass, 3 fail, 2 skipped.")
-    say(4, "USER", "", "Leave the importer alone until Monday, please.")
-    say(3, "ANSWER", "builder", "Will do.")
-    say(1, "QUESTION", "builder", "The staging database holds 2 TB. Clone it, or test on a sample of 50 GB?")
-    say(0.2, "RUN_STOP", "builder", "")
+        type_ = ("PROGRESS", "FACT", "PROGRESS", "INFO", "DECISION")[step % 5 if step % 3 else 0]
+        post(300 - step * 2.2, type_, f"worker-{step % 3}", f"Step {step + 1}: moved `cart/{step}.py` to the new API")
+    post(34, "RUN_START", "planner", "")
+    post(33, "DECISION", "planner", "Payments move first, the basket last: each can be rolled back alone.")
+    post(32, "RUN_START", "builder", "")
+    question = post(29, "QUESTION", "builder", "May I drop the `legacy_total` column? Nothing has read it for 90 days.")
+    post(27, "ANSWER", "planner", "Yes, behind a flag.", Parent(question, "answers"))
+    post(26, "FACT", "builder", "The flag is `drop_legacy_total`, off by default.", Parent(question))
+    post(21, "PROGRESS", "builder", REPORT)
+    post(16, "RUN_START", "tester", "")
+    post(12, "ISSUE", "tester", "Checkout takes **4.1 s** at the 99th percentile, the goal is 1.5 s.")
+    post(9, "RUN_CRASH", "tester", "exit 137: out of memory")
+    post(6, "FACT", "builder", "412 tests pass, 3 fail, 2 skipped.")
+    post(4, "USER", "", "Leave the importer alone until Monday, please.")
+    post(3, "ANSWER", "builder", "Will do.")
+    post(1, "QUESTION", "builder", "The staging database holds 2 TB. Clone it, or test on a sample of 50 GB?")
+    post(0.2, "RUN_STOP", "builder", "")
 
 
 def _bus(root: Path, project: str, task: str | None) -> MessageBus:
@@ -91,7 +91,7 @@ def _bus(root: Path, project: str, task: str | None) -> MessageBus:
 
 @contextmanager
 def serving(root: Path, port: int = 0, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """``run-agent serve``: its URL, and the process."""
+    """Run ``run-agent serve``; yields its URL and the process."""
     command = [sys.executable, "-m", "run_agent", "serve", "--root", str(root), "--port", str(port)]
     clean = {name: value for name, value in os.environ.items() if name != "RUN_AGENT_API_KEY"}
     server = subprocess.Popen(
@@ -107,33 +107,33 @@ def serving(root: Path, port: int = 0, **environment: str) -> Iterator[tuple[str
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
         return port
 
 
-def pictures(browser: Browser, root: Path) -> None:
+def take_all(browser: Browser, root: Path) -> None:
     task = "#/shop/checkout-rewrite"
     with serving(root) as (url, _):
         for name, size, scheme in (("page", LAPTOP, "light"), ("dark", LAPTOP, "dark"), ("phone", PHONE, "light")):
             page = _open(browser, url + "/" + task, size, scheme)
             if name == "page":
-                page.click("#panel-button")
-            _shoot(page, name)
+                page.click("#runs-button")
+            _take(page, name)
         page = _open(browser, f"{url}/{task}?type=DECISION%2CFACT&text=API", LAPTOP)
-        _shoot(page, "filter")
+        _take(page, "filter")
         page = _open(browser, f"{url}/{task}", LAPTOP)
         page.locator("button.replies").last.click()
         page.get_by_role("button", name="Answer", exact=True).first.click()
-        page.locator(".in-place textarea").fill("A **sample**, please:\n\n- 50 GB\n- from *last week*")
-        page.locator(".in-place").get_by_role("button", name="Preview").click()
-        _shoot(page, "reply")
+        page.locator(".reply-form textarea").fill("A **sample**, please:\n\n- 50 GB\n- from *last week*")
+        page.locator(".reply-form").get_by_role("button", name="Preview").click()
+        _take(page, "reply")
         page = _open(browser, f"{url}/{task}", LAPTOP)
         page.keyboard.press("?")
-        _shoot(page, "keyboard")
+        _take(page, "keyboard")
         page = _open(browser, f"{url}/#/shop/new-task", LAPTOP, wait="#notice code")
-        _shoot(page, "empty")
+        _take(page, "empty")
     port = free_port()
     with serving(root, port) as (url, server):
         page = _open(browser, f"{url}/{task}", LAPTOP)
@@ -142,10 +142,10 @@ def pictures(browser: Browser, root: Path) -> None:
         page.fill("#composer textarea", "Is anybody there?")
         page.get_by_role("button", name="Post", exact=True).click()
         page.wait_for_selector(".post.failed")
-        _shoot(page, "offline")
+        _take(page, "offline")
     with serving(root, RUN_AGENT_API_KEY=KEY) as (url, _):
         page = _open(browser, url, LAPTOP, wait="#sign-in[open]")
-        _shoot(page, "key")
+        _take(page, "key")
 
 
 def _open(
@@ -160,7 +160,7 @@ def _open(
     return page
 
 
-def _shoot(page: Page, name: str) -> None:
+def _take(page: Page, name: str) -> None:
     path = IMAGES / f"{name}.png"
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.screenshot(path=path)
@@ -171,13 +171,13 @@ def _shoot(page: Page, name: str) -> None:
 def main() -> int:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if not chromium:
-        print("there is no chromium here", file=sys.stderr)
+        print("chromium not found", file=sys.stderr)
         return 1
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         fill(Path(directory))
-        pictures(browser, Path(directory))
+        take_all(browser, Path(directory))
         browser.close()
     return 0
 

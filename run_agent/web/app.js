@@ -1,49 +1,84 @@
 /**
- * The page. Small modules, each with one idea; this one puts them together.
+ * The page: a client of the REST API in plain ES modules. `model/` holds the state and knows nothing about elements,
+ * `views/` show it, `lib/` helps both and knows nothing about either. This module creates the parts, connects them,
+ * and opens the conversation that the address names.
  *
- *     main          what belongs to the whole page: address, filter, states, keyboard
- *     conversation  one open conversation, and what can be done with its messages
- *     log           the stretch of it that is in memory; grows by cursor and by the stream
- *     stream        its live end: server-sent events, again and again from the last id
- *     list          a list of which only what is seen is in the document
- *     message       one message as an element
- *     markdown      bodies to elements: parsed, sanitised, highlighted;  slices: long ones, part by part
- *     composer      writing a message;  replying: the form below one;  outbox: those on their way
- *     drafts        what is written and not posted, each where it belongs
- *     sidebar       all conversations, unread counts;  read-marks: how far each was read
- *     timeline      the chart;  panel: the runs;  pins: what waits for an answer, and drafts;  waiting: which that is
- *     filterbar     the filter as one sees it;  filter: as the address holds it
- *     status        connected or not, empty, in error; what is said aloud;  signin: the key
- *     api           what is asked of the server
- *     kinds         types, their colours, which of them wait for an answer
- *     kept          what this browser keeps, for all its windows
- *     edges         what scrolls shows that there is more
- *     keys, time, dom, types   the keyboard; times in words; elements; the shapes of things
- *     vendor/       Markdown, sanitiser, highlighting, chart: as their makers publish them
+ *     types                       the types that several modules share
  *
- * No build: browsers load these files as they are. `tsc` checks the types in the comments.
+ *     model/filter                which messages are shown
+ *     model/route                 conversation, filter and message in the address
+ *     model/message-types         colours, which types need an answer, and what answers them
+ *     model/message-window        the loaded part of a conversation
+ *     model/stream                new messages, as server-sent events; reconnects and resumes
+ *     model/summary-poll          counts, runs, unanswered messages and histogram, fetched now and then
+ *     model/threads               replies shown below messages; messages outside the window
+ *     model/unanswered            the unanswered messages
+ *     model/runs                  which runs are silent
+ *     model/drafts                texts that are not posted yet
+ *     model/outbox                messages that are being posted
+ *     model/read-marks            how far each conversation has been read
+ *     model/unread-counts         how many messages of each conversation are unread
+ *
+ *     views/conversation          the open conversation: connects its models with its views
+ *     views/virtual-list          a long list, of which only the visible rows are in the document
+ *     views/row-layout            the offsets of its rows
+ *     views/message-rows          the rows of the open conversation in that list
+ *     views/message-view          one message
+ *     views/composer              the form in which a message is written
+ *     views/reply-form            the composer below a message
+ *     views/outbox-view           posts that are being sent or have failed
+ *     views/sidebar               the list of conversations
+ *     views/filter-bar            the controls of the filter
+ *     views/chart                 messages over time
+ *     views/message-rate          how many messages there are, and how fast they arrive
+ *     views/unanswered-list       unanswered messages and drafts of replies
+ *     views/runs-panel            the runs
+ *     views/connection-state      connected or not
+ *     views/notice                the text in place of messages
+ *     views/toast                 a short text that disappears
+ *     views/announcer             new messages for screen readers
+ *     views/sign-in               the dialog for the API key
+ *     views/drawers               what can be shown or hidden
+ *     views/keyboard              the keyboard shortcuts
+ *
+ *     lib/api                     every request to the server
+ *     lib/markdown                renders bodies: parsed, sanitised, highlighted
+ *     lib/markdown-splitter       splits long bodies into chunks
+ *     lib/dom                     creating and replacing elements
+ *     lib/clipboard               copying
+ *     lib/storage                 what the browser stores, shared by its windows
+ *     lib/shortcuts               listening for shortcuts, and the list of them
+ *     lib/scroll-fade             fading edges of scrolling elements
+ *     lib/time                    times and durations in words
+ *
+ * vendor/ has the libraries, unchanged. There is no build step: browsers load these files as they are, and `tsc` checks
+ * the types in the comments.
  */
 
-import { Refused } from "./api.js";
-import { Composer } from "./composer.js";
-import { Conversation } from "./conversation.js";
-import { byId, make } from "./dom.js";
-import { Drafts } from "./drafts.js";
-import { fadeEdges } from "./edges.js";
-import { EVERYTHING, fromAddress, isSame, nameOf, toAddress } from "./filter.js";
-import { FilterBar } from "./filterbar.js";
-import { kept } from "./kept.js";
-import { listen } from "./keys.js";
-import { List } from "./list.js";
-import { copyLink, row } from "./message.js";
-import { Outbox } from "./outbox.js";
-import { showRuns } from "./panel.js";
-import { Pins } from "./pins.js";
-import { Replying } from "./replying.js";
-import { Sidebar } from "./sidebar.js";
-import { askForKey } from "./signin.js";
-import { announce, inWords, notice, showState, tell } from "./status.js";
-import { past, Timeline } from "./timeline.js";
+import { ApiError } from "./lib/api.js";
+import { byId, make } from "./lib/dom.js";
+import { fadeEdges } from "./lib/scroll-fade.js";
+import { Drafts } from "./model/drafts.js";
+import { NO_FILTER } from "./model/filter.js";
+import { formatRoute, isSameBus, parseRoute } from "./model/route.js";
+import { Chart, trimFuture } from "./views/chart.js";
+import { Composer } from "./views/composer.js";
+import { showConnectionState } from "./views/connection-state.js";
+import { Conversation } from "./views/conversation.js";
+import { closeDrawers, setUpDrawers } from "./views/drawers.js";
+import { FilterBar } from "./views/filter-bar.js";
+import { setUpKeyboard } from "./views/keyboard.js";
+import { describeRate } from "./views/message-rate.js";
+import { messageRow } from "./views/message-view.js";
+import { showNotice } from "./views/notice.js";
+import { createOutbox } from "./views/outbox-view.js";
+import { ReplyForm } from "./views/reply-form.js";
+import { showRuns } from "./views/runs-panel.js";
+import { Sidebar } from "./views/sidebar.js";
+import { showSignIn } from "./views/sign-in.js";
+import { showToast } from "./views/toast.js";
+import { UnansweredList } from "./views/unanswered-list.js";
+import { VirtualList } from "./views/virtual-list.js";
 
 /** @typedef {import("./types.js").Bus} Bus */
 /** @typedef {import("./types.js").Filter} Filter */
@@ -52,271 +87,164 @@ import { past, Timeline } from "./timeline.js";
 /** @type {Conversation | null} */
 let conversation = null;
 /** @type {Filter} */
-let filter = EVERYTHING;
+let filter = NO_FILTER;
 /** @type {import("./types.js").Summary | null} */
-let numbers = null;
+let summary = null;
 
-const filterBar = new FilterBar(narrow, () => conversation?.count());
-const pins = new Pins((msgId) => conversation?.jump(msgId), answerTo);
-const outbox = new Outbox(byId("outbox"), refused);
-const drafts = new Drafts(showDrafts);
-const send = outbox.add.bind(outbox);
-const composer = new Composer(/** @type {HTMLFormElement} */ (byId("composer")), drafts, send);
-const replying = new Replying(drafts, send, (message) => conversation?.stopReplying(message));
-const timeline = new Timeline((from, until) => narrow({ from, until }));
-const list = new List(byId("log"), {
+const filterBar = new FilterBar(changeFilter, () => conversation?.summary.fetch());
+const chart = new Chart((from, until) => changeFilter({ from, until }));
+const unansweredList = new UnansweredList((msgId) => conversation?.jumpTo(msgId), answer);
+const drafts = new Drafts(draftsChanged);
+const outbox = createOutbox(showError);
+const post = outbox.add.bind(outbox);
+const composer = new Composer(/** @type {HTMLFormElement} */ (byId("composer")), drafts, post);
+const replyForm = new ReplyForm(drafts, post, (message) => conversation?.replyFormClosed(message));
+const list = new VirtualList(byId("log"), {
   key: (/** @type {Message} */ message) => message.msg_id,
-  render: (message, before) => row(message, before, /** @type {Conversation} */ (conversation).context()),
-  moved: () => conversation?.moved(),
+  render: (message, before) => messageRow(message, before, /** @type {Conversation} */ (conversation).context()),
+  onScroll: () => conversation?.scrolled(),
 });
-const sidebar = new Sidebar({ loaded: busesLoaded, failed: (error) => error instanceof Refused && refused(error) });
+const sidebar = new Sidebar({
+  onLoad: sidebarLoaded,
+  onError: (error) => error instanceof ApiError && showError(error),
+});
 
-// --- where we are ---
+// --- opening a conversation ---
 
-/** Go where the address says. */
-function arrive() {
-  const place = fromAddress();
-  if (!place.bus) return home();
-  const isOther = !isSame(place.bus, conversation?.bus ?? null);
-  if (!isOther && JSON.stringify(place.filter) === JSON.stringify(filter)) {
-    if (place.at) conversation?.jump(place.at);
+/** Show what the address names. */
+function followRoute() {
+  const route = parseRoute();
+  if (!route.bus) return openLatest();
+  const isOther = !isSameBus(route.bus, conversation?.bus ?? null);
+  if (!isOther && JSON.stringify(route.filter) === JSON.stringify(filter)) {
+    if (route.msgId) conversation?.jumpTo(route.msgId);
     return;
   }
-  open(place.bus, place.filter, place.at, isOther);
+  open(route.bus, route.filter, route.msgId, isOther);
 }
 
-/** @param {Bus} bus @param {Filter} wanted @param {string} at @param {boolean} isOther */
-function open(bus, wanted, at, isOther) {
-  const before = conversation;
-  before?.close();
-  filter = wanted;
+/** @param {Bus} bus @param {Filter} newFilter @param {string} msgId @param {boolean} isOther another bus than before */
+function open(bus, newFilter, msgId, isOther) {
+  const previous = conversation;
+  previous?.close();
+  filter = newFilter;
   if (isOther) {
-    numbers = null;
-    replying.close();
+    summary = null;
+    replyForm.close();
     composer.open(bus);
-    pins.clear();
+    unansweredList.clear();
   }
-  const chart = () => ({ by: filterBar.by, parts: timeline.parts });
+  const histogram = () => ({ by: filterBar.colourBy, parts: chart.parts });
   conversation = new Conversation(
     bus,
-    wanted,
-    { list, replying, chart },
+    newFilter,
+    { list, replyForm, histogram },
     {
-      state: showState,
-      refused,
-      notice: (words, isEmpty) => notice(words, isEmpty ? bus : undefined),
-      came: announce,
-      changed: showChanges,
-      counted: showNumbers,
-      filterRun: (runId) => narrow({ run: runId }),
-      filtered: showAll,
+      onError: showError,
+      onChange: conversationChanged,
+      onSummary: showSummary,
+      onRunChosen: (runId) => changeFilter({ run: runId }),
+      onHiddenByFilter: showUnfiltered,
     },
   );
-  if (before && !isOther) conversation.takeOver(before);
+  if (previous && !isOther) conversation.inherit(previous);
   list.set([], true);
   byId("title").replaceChildren(make("span.project-name", {}, bus.project), bus.task ? make("span", {}, bus.task) : "");
   document.body.classList.add("open");
   sidebar.select(bus);
-  filterBar.show(filter, numbers);
+  filterBar.show(filter, summary);
   closeDrawers();
-  conversation.open(at);
+  conversation.open(msgId);
 }
 
-/** Nothing is named: the conversation in which something happened last. */
-function home() {
-  const [bus] = sidebar.buses.toSorted((one, other) => lastOf(other).localeCompare(lastOf(one)));
-  if (bus) location.replace(toAddress(bus));
+/** The address names no conversation: open the one with the newest message. */
+function openLatest() {
+  const bus = sidebar.latestBus;
+  if (bus) location.replace(formatRoute(bus));
 }
 
-/** @type {Map<string, string>} */
-const lasts = new Map();
-/** @param {Bus} bus */
-const lastOf = (bus) => lasts.get(nameOf(bus)) ?? "";
-
-/** @param {import("./types.js").Active[]} buses */
-function busesLoaded(buses) {
-  for (const { project_id, task_id, last } of buses)
-    lasts.set(nameOf({ project: project_id, ...(task_id && { task: task_id }) }), last ?? "");
+/** @param {import("./types.js").BusActivity[]} buses */
+function sidebarLoaded(buses) {
   if (conversation) return;
   if (!buses.length) {
-    notice("Nothing here yet. Post your first message:", { project: "demo", task: "first" });
-    showState("live");
-  } else if (!fromAddress().bus) home();
+    showNotice("There are no messages yet. Post the first one:", { project: "demo", task: "first" });
+    showConnectionState("live");
+  } else if (!parseRoute().bus) openLatest();
 }
-
-// --- the filter ---
 
 /** @param {Partial<Filter>} change */
-function narrow(change) {
-  if (conversation) location.hash = toAddress(conversation.bus, { ...filter, ...change });
+function changeFilter(change) {
+  if (conversation) location.hash = formatRoute(conversation.bus, { ...filter, ...change });
 }
 
-// --- what is known ---
-
-/** @param {import("./types.js").Summary} summary */
-function showNumbers(summary) {
-  numbers = summary;
-  const histogram = past(summary.histogram);
-  timeline.show(histogram);
-  showRuns(summary.runs, filter.run, (runId) => narrow({ run: runId }));
-  filterBar.show(filter, numbers);
-  byId("timeline").hidden = !summary.count;
-  byId("rates").textContent = summary.count ? inWords({ ...summary, histogram }) : "";
-}
-
-/** The filter hides this message: show all, and it. @param {string} msgId */
-function showAll(msgId) {
+/** Remove the filter, which hides this message, and show it. @param {string} msgId */
+function showUnfiltered(msgId) {
   if (!conversation) return;
-  history.pushState(null, "", toAddress(conversation.bus, EVERYTHING, msgId));
-  arrive();
+  history.pushState(null, "", formatRoute(conversation.bus, NO_FILTER, msgId));
+  followRoute();
 }
 
-/** Go to a message, and write a reply to it or finish the one that was begun. @param {string} msgId */
-async function answerTo(msgId) {
+// --- reacting to changes ---
+
+/** @param {import("./types.js").Summary} newSummary */
+function showSummary(newSummary) {
+  summary = newSummary;
+  const histogram = trimFuture(summary.histogram);
+  chart.show(histogram);
+  showRuns(summary.runs, filter.run, (runId) => changeFilter({ run: runId }));
+  filterBar.show(filter, summary);
+  byId("timeline").hidden = !summary.count;
+  byId("rate").textContent = summary.count ? describeRate({ ...summary, histogram }) : "";
+}
+
+function conversationChanged() {
+  if (!conversation) return;
+  const { newCount, isAtEnd, lastId, bus, unanswered, rows } = conversation;
+  unansweredList.show(unanswered, drafts.repliesIn(bus), (msgId) => rows.hasReplyForm(msgId));
+  const button = byId("newest");
+  button.hidden = isAtEnd;
+  button.textContent = newCount ? `${newCount.toLocaleString()} new ↓` : "Newest ↓";
+  button.classList.toggle("has-new", newCount > 0);
+  if (!document.hidden && isAtEnd && lastId) sidebar.markRead(bus, lastId);
+}
+
+/** A draft has changed, here or in another window. */
+function draftsChanged() {
+  composer.refresh();
+  replyForm.composer.refresh();
+  conversationChanged();
+}
+
+/** Go to a message and reply to it, or continue the draft of a reply. @param {string} msgId */
+async function answer(msgId) {
   const bus = conversation?.bus;
-  const isThere = await conversation?.jump(msgId);
-  if (!bus || !conversation || !isSame(bus, conversation.bus)) return; // somebody went elsewhere meanwhile
-  if (isThere) return conversation.replyTo(msgId);
+  const exists = await conversation?.jumpTo(msgId);
+  if (!bus || !conversation || !isSameBus(bus, conversation.bus)) return; // the user has opened another one meanwhile
+  if (exists) return conversation.replyTo(msgId);
   if (!drafts.get(bus, msgId)) return;
-  drafts.release(bus, msgId);
-  tell("That message is not in this log any more: your reply to it is below, as a message of its own");
+  drafts.detach(bus, msgId);
+  showToast("This log no longer contains that message. Your reply is in the form below, as a message of its own.");
   composer.focus();
 }
 
-/** A draft was changed, here or in another window. */
-function showDrafts() {
-  composer.refresh();
-  replying.composer.refresh();
-  showChanges();
-}
-
-function showChanges() {
-  if (!conversation) return;
-  const { isNew, log, last, bus, waiting } = conversation;
-  pins.show(waiting, drafts.repliesIn(bus), (msgId) => Boolean(conversation?.isReplyingTo(msgId)));
-  const fresh = byId("fresh");
-  fresh.hidden = list.isFollowing && log.isAtEnd;
-  fresh.textContent = isNew ? `${isNew.toLocaleString()} new ↓` : "To the newest ↓";
-  fresh.classList.toggle("news", isNew > 0);
-  if (!document.hidden && list.isFollowing && log.isAtEnd && last) sidebar.saw(bus, last);
-}
-
-/** @param {Refused} error */
-function refused(error) {
-  if (error.status === 401) askForKey();
-  else if (error.status !== 0) tell(error.message);
+/** @param {ApiError} error */
+function showError(error) {
+  if (error.status === 401) showSignIn();
+  else if (error.status !== 0) showToast(error.message);
   else if (!conversation) {
-    showState("offline");
-    notice("The server does not answer. Trying again…");
+    showConnectionState("offline");
+    showNotice("The server does not respond. Retrying…");
   }
 }
 
-// --- what the reader does ---
+// --- starting ---
 
-/** Something that can be shown or not. @param {string} name @param {string} button */
-function toggle(name, button) {
-  const isShown = document.body.classList.toggle(name);
-  byId(button).setAttribute("aria-expanded", String(isShown));
-  byId("veil").hidden = !document.body.matches(".with-side, .with-panel");
-  return isShown;
-}
-
-function closeDrawers() {
-  for (const [name, button] of [
-    ["with-side", "menu"],
-    ["with-panel", "panel-button"],
-  ]) {
-    if (document.body.classList.contains(name)) toggle(name, button);
-  }
-}
-
-byId("fresh").addEventListener("click", () => conversation?.toEnd());
-byId("menu").addEventListener("click", () => toggle("with-side", "menu"));
-byId("panel-button").addEventListener("click", () => toggle("with-panel", "panel-button"));
-byId("buses").addEventListener("click", closeDrawers);
-byId("veil").addEventListener("click", closeDrawers);
-byId("chart-button").addEventListener("click", () => kept.set("chart", toggle("with-chart", "chart-button")));
-if (kept.get("chart", innerWidth > 700)) toggle("with-chart", "chart-button");
-else byId("chart-button").setAttribute("aria-expanded", "false");
-
-/** The message that has the focus, and that of the row it is in. */
-function current() {
-  const article = document.activeElement?.closest("article");
-  const id = article?.getAttribute("data-id") ?? "";
-  const key = article?.closest("[data-key]")?.getAttribute("data-key") ?? "";
-  return { id, key, message: conversation?.context().find(id) };
-}
-
-/** @param {number} step */
-function step(step) {
-  const { key } = current();
-  const next = key ? list.neighbour(key, step) : list.firstSeen();
-  if (next) conversation?.focus(next);
-}
-
-function leave() {
-  closeDrawers();
-  if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
-}
-
-/** @param {number} step @param {boolean} [isUnread] */
-function goTo(step, isUnread) {
-  const next = sidebar.next(step, isUnread);
-  if (next) location.hash = next;
-}
-
-/** @param {(message: Message, key: string) => void} act */
-const withCurrent = (act) => () => {
-  const { message, key } = current();
-  if (message) act(message, key);
-};
-
-listen([
-  { keys: ["j", "ArrowDown"], does: "next message", run: () => step(1) },
-  { keys: ["k", "ArrowUp"], does: "previous message", run: () => step(-1) },
-  { keys: ["G", "End"], does: "to the newest", run: () => conversation?.toEnd() },
-  { keys: ["g", "Home"], does: "to the oldest that is loaded", run: () => conversation?.focus(list.end(false) ?? "") },
-  {
-    keys: ["Enter", "o"],
-    does: "unfold the message, or fold it",
-    run: withCurrent(({ msg_id }) => conversation?.unfold(msg_id)),
-  },
-  {
-    keys: ["t"],
-    does: "show its replies, or hide them",
-    run: withCurrent(({ msg_id }) => conversation?.toggleThread(msg_id)),
-  },
-  {
-    keys: ["p"],
-    does: "go to what it replies to",
-    run: withCurrent(({ parents }) => parents?.length && conversation?.jump(parents[0])),
-  },
-  { keys: ["r"], does: "reply to it", run: withCurrent((message) => conversation?.reply(message)) },
-  {
-    keys: ["y"],
-    does: "copy a link to it",
-    run: withCurrent((message) => conversation && copyLink(message, conversation.context())),
-  },
-  { keys: ["c", "n"], does: "write a message (Ctrl Enter posts it)", run: () => composer.focus() },
-  { keys: ["/"], does: "filter by text", run: () => byId("text").focus() },
-  { keys: ["x"], does: "clear the filter", run: () => narrow(EVERYTHING) },
-  {
-    keys: ["a"],
-    does: "answer the newest question that waits",
-    run: () => [...(conversation?.waiting.messages.keys() ?? [])].slice(-1).forEach(answerTo),
-  },
-  { keys: ["b"], does: "find a conversation", run: () => byId("find-bus").focus() },
-  { keys: ["]"], does: "next conversation", run: () => goTo(1) },
-  { keys: ["["], does: "previous conversation", run: () => goTo(-1) },
-  { keys: ["u"], does: "next conversation with something unread", run: () => goTo(1, true) },
-  { keys: ["h"], does: "show the chart, or hide it", run: () => byId("chart-button").click() },
-  { keys: ["w"], does: "show the runs, or hide them", run: () => byId("panel-button").click() },
-  { keys: ["Escape"], does: "leave what you are in", run: leave },
-]);
-
-for (const scrolling of ["above", "types", "pins"]) fadeEdges(byId(scrolling));
-window.addEventListener("hashchange", arrive);
-document.addEventListener("visibilitychange", showChanges);
-showState("connecting");
-arrive();
-sidebar.look();
+byId("newest").addEventListener("click", () => conversation?.scrollToEnd());
+setUpDrawers();
+setUpKeyboard({ conversation: () => conversation, list, composer, sidebar, changeFilter, answer });
+for (const id of ["above", "types", "unanswered"]) fadeEdges(byId(id));
+window.addEventListener("hashchange", followRoute);
+document.addEventListener("visibilitychange", conversationChanged);
+showConnectionState("connecting");
+followRoute();
+sidebar.poll();

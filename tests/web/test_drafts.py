@@ -10,11 +10,11 @@ from messagebus import Draft, MessageBus, Parent
 
 LIVE = "#state[data-state=live]"
 GONE = ("Failed to load resource", "net::ERR")
-FORM = "form.in-place"
+FORM = "form.reply-form"
 
 
 def pin(page: Any, words: str) -> Any:
-    return page.locator(".pin-row").filter(has_text=words)
+    return page.locator(".unanswered-row").filter(has_text=words)
 
 
 def answer(page: Any, words: str) -> None:
@@ -82,13 +82,13 @@ def test_it_outlives_whatever_hides_it(
 
     is_there()
     page.locator("a.bus[data-name='demo/t2']").click()
-    until(page, "document.querySelectorAll('.pin').length === 1")
+    until(page, "document.querySelectorAll('.unanswered-link').length === 1")
     assert page.locator(".draft").count() == 0
     assert page.locator("#composer textarea").input_value() == ""
     answer(page, "One?")
     assert page.locator(f"{FORM} textarea").input_value() == ""
     page.locator("a.bus[data-name='demo/t1']").click()
-    until(page, "document.querySelectorAll('.pin').length === 3")
+    until(page, "document.querySelectorAll('.unanswered-link').length === 3")
     is_there()
     tell("something else")
     page.locator(".chip[data-name=FACT]").click()
@@ -108,7 +108,7 @@ def test_a_reply_to_what_does_not_wait_is_listed_too(server: Any, tell: Any, vis
     page.keyboard.press("r")
     written(page, reply).fill("to the reply")
     page.keyboard.press("Escape")
-    listed = page.locator(".pin-row").filter(has_text="to the reply")
+    listed = page.locator(".unanswered-row").filter(has_text="to the reply")
     assert "to FACT: a reply" in listed.inner_text()
     page.reload()
     listed.get_by_role("button").click()
@@ -127,9 +127,9 @@ def test_what_it_replies_to_is_gone(server: Any, root: Any, tell: Any, visit: An
     tell("another file")
     page.reload()
     page.get_by_text("another file").wait_for()
-    page.locator(".pin-row").filter(has_text="an answer").get_by_role("button").click()
+    page.locator(".unanswered-row").filter(has_text="an answer").get_by_role("button").click()
     until(page, "document.querySelector('#composer textarea').value === 'a message\\n\\nan answer'")
-    page.locator("#pins").wait_for(state="hidden")
+    page.locator("#unanswered").wait_for(state="hidden")
 
 
 def test_two_windows_have_the_same_draft(
@@ -141,12 +141,12 @@ def test_two_windows_have_the_same_draft(
     for page in (one, other):
         answer(page, "Two?")
     written(one, questions[1]).fill("from one")
-    until(other, "document.querySelector('form.in-place textarea').value === 'from one'")
+    until(other, "document.querySelector('form.reply-form textarea').value === 'from one'")
     written(other, questions[1]).fill("from one and the other")
-    until(one, "document.querySelector('form.in-place textarea').value === 'from one and the other'")
+    until(one, "document.querySelector('form.reply-form textarea').value === 'from one and the other'")
     written(one, questions[1]).press("Control+Enter")
     pin(other, "Two?").wait_for(state="hidden")
-    until(other, "document.querySelector('form.in-place textarea').value === ''")
+    until(other, "document.querySelector('form.reply-form textarea').value === ''")
     assert [message["body"] for message in stored()[3:]] == ["from one and the other"]
 
 

@@ -23,7 +23,7 @@ def bodies(page: Any) -> list[str]:
 def test_a_shell_post_appears(server: Any, bus: MessageBus, visit: Any, until: Any) -> None:
     page = visit(server.at())
     page.wait_for_selector(LIVE)
-    assert "Nothing in demo/t1 yet" in page.locator("#notice").inner_text()
+    assert "No messages in demo/t1 yet" in page.locator("#notice").inner_text()
     words = [
         "--root",
         str(server.root),
@@ -41,10 +41,10 @@ def test_a_shell_post_appears(server: Any, bus: MessageBus, visit: Any, until: A
     )
     article = page.locator("article.card")
     article.wait_for()
-    assert article.locator(".kind").inner_text() == "FACT"
+    assert article.locator(".message-type").inner_text() == "FACT"
     assert article.locator("strong").inner_text() == "shell"
     assert page.locator("#notice").is_hidden()
-    until(page, "document.querySelector('#announce').textContent.includes('From a shell')")
+    until(page, "document.querySelector('#announcer').textContent.includes('From a shell')")
 
 
 def test_it_stays_where_one_reads_and_says_what_is_new(server: Any, tell: Any, visit: Any, until: Any) -> None:
@@ -54,19 +54,19 @@ def test_it_stays_where_one_reads_and_says_what_is_new(server: Any, tell: Any, v
     page.get_by_text(f"old {OFFSCREEN - 1}", exact=True).wait_for()
     tell("followed")
     page.get_by_text("followed", exact=True).wait_for()
-    assert page.locator("#fresh").is_hidden()
+    assert page.locator("#newest").is_hidden()
 
     page.locator("#log").hover()
     page.mouse.wheel(0, -900)
-    page.locator("#fresh").wait_for()
+    page.locator("#newest").wait_for()
     seen = page.locator("article").filter(has_text="old 4").first
     top = seen.bounding_box()["y"]
     tell("new one", "new two", "new three")
     page.get_by_text("3 new ↓").wait_for()
     assert abs(seen.bounding_box()["y"] - top) < 1
-    page.locator("#fresh").click()
+    page.locator("#newest").click()
     page.get_by_text("new three", exact=True).wait_for()
-    assert page.locator("#fresh").is_hidden()
+    assert page.locator("#newest").is_hidden()
 
 
 def test_history_loads_while_scrolling_to_its_beginning(
@@ -91,17 +91,17 @@ def test_questions_are_pinned_until_they_are_answered(server: Any, tell: Any, vi
     [issue] = tell("It leaks", type="ISSUE")
     tell(*[f"talk {number}" for number in range(OFFSCREEN)])
     page = visit(server.at())
-    pins = page.locator(".pin")
+    pins = page.locator(".unanswered-link")
     pins.first.wait_for()
-    assert [pins.nth(at).locator(".words").inner_text() for at in (0, 1)] == ["It leaks", "Drop the table?"]
+    assert [pins.nth(at).locator(".excerpt").inner_text() for at in (0, 1)] == ["It leaks", "Drop the table?"]
     pins.nth(1).click()
     until(page, "id => document.activeElement.dataset.id === id", arg=question)
-    assert page.locator("article.waiting").count() == 2
+    assert page.locator("article.unanswered").count() == 2
     tell("No", type="ANSWER", parents=[Parent(question)])
-    until(page, "document.querySelectorAll('.pin').length === 1")
+    until(page, "document.querySelectorAll('.unanswered-link').length === 1")
     tell("Fixed", type="FACT", parents=[Parent(issue, "fixes")])
-    page.locator("#pins").wait_for(state="hidden")
-    assert page.locator("article.waiting").count() == 0
+    page.locator("#unanswered").wait_for(state="hidden")
+    assert page.locator("article.unanswered").count() == 0
 
 
 def test_runs_are_thin_lines_with_their_duration(server: Any, bus: MessageBus, visit: Any, until: Any) -> None:
@@ -120,11 +120,11 @@ def test_runs_are_thin_lines_with_their_duration(server: Any, bus: MessageBus, v
     page.get_by_text("crashed after 2 min", exact=True).wait_for()
     page.get_by_role("button", name="exit 137").click()
     page.locator(".run-event .body").get_by_text("the last words").wait_for()
-    assert page.locator("#panel-button").inner_text() == "Runs · 1 silent"
-    page.locator("#panel-button").click()
+    assert page.locator("#runs-button").inner_text() == "Runs · 1 silent"
+    page.locator("#runs-button").click()
     entry = page.locator(".run-entry[data-state=silent]")
     assert entry.locator(".name").inner_text() == "b"
-    assert re.match(r"silent for 29 min · 1 message$", entry.locator(".about").inner_text())
+    assert re.match(r"silent for 29 min · 1 message$", entry.locator(".status").inner_text())
     entry.click()
     until(page, "location.hash.includes('run=b')")
     until(page, "document.querySelectorAll('article').length === 1")
@@ -170,7 +170,7 @@ def test_a_link_to_what_is_not_there(server: Any, tell: Any, visit: Any) -> None
     tell("here")
     page = visit(server.at(query="at=MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"), expected=("404",))
     page.get_by_text("here", exact=True).wait_for()
-    page.locator("#toast").get_by_text("That message is not in this log").wait_for()
+    page.locator("#toast").get_by_text("This log does not contain that message").wait_for()
 
 
 def test_filters_are_in_the_address(server: Any, tell: Any, visit: Any, until: Any) -> None:
@@ -204,7 +204,7 @@ def test_filters_are_in_the_address(server: Any, tell: Any, visit: Any, until: A
     page.locator("#clear").click()
     until(page, "document.querySelectorAll('article').length > 5")
     page.locator("#text").fill("nowhere to be found")
-    page.get_by_text("No message fits this filter.").wait_for()
+    page.get_by_text("No message matches this filter.").wait_for()
 
 
 def test_brushing_the_chart_chooses_a_time(server: Any, bus: MessageBus, visit: Any, until: Any) -> None:
@@ -236,7 +236,7 @@ def test_brushing_the_chart_chooses_a_time(server: Any, bus: MessageBus, visit: 
     shown = [int(text.split()[1]) for text in bodies(page)]
     assert min(shown) >= 23
     assert max(shown) <= 51
-    assert page.locator("#when").input_value() == "brushed"
+    assert page.locator("#time").input_value() == "absolute"
 
 
 def test_many_conversations(server: Any, root: Any, tell: Any, visit: Any, until: Any) -> None:

@@ -61,19 +61,19 @@ def test_a_reply_in_place_answers_the_question(server: Any, tell: Any, visit: An
     [question] = tell("Which one?", type="QUESTION")
     tell("something else")
     page = visit(server.at())
-    page.locator(".pin").wait_for()
+    page.locator(".unanswered-link").wait_for()
     page.keyboard.press("a")
     form = f"article[data-id='{question}'] form"
-    until(page, "document.activeElement.closest('form.in-place') !== null")
+    until(page, "document.activeElement.closest('form.reply-form') !== null")
     assert page.locator(f"{form} .type").input_value() == "ANSWER"
     tell("meanwhile")
     page.get_by_text("meanwhile").wait_for()
     post(page, "The second", form)
-    page.locator("#pins").wait_for(state="hidden")
+    page.locator("#unanswered").wait_for(state="hidden")
     page.get_by_role("button", name="1 reply").wait_for()
     answer = stored()[-1]
     assert answer["relations"] == [{"msg_id": question, "kind": "answers"}]
-    assert page.locator("form.in-place").count() == 0
+    assert page.locator("form.reply-form").count() == 0
 
 
 def test_a_failed_post_stays_and_is_not_repeated(server: Any, tell: Any, visit: Any, stored: Any, until: Any) -> None:
@@ -85,7 +85,7 @@ def test_a_failed_post_stays_and_is_not_repeated(server: Any, tell: Any, visit: 
     post(page, "Is anybody there?")
     failed = page.locator(".post.failed")
     failed.wait_for()
-    assert "the server does not answer" in failed.inner_text()
+    assert "the server does not respond" in failed.inner_text()
     page.get_by_text("before").wait_for()
 
     server.start()
