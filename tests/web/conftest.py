@@ -1,6 +1,6 @@
-"""A real browser, looking at a real server.
+"""Fixtures that open the page of a real server in a real browser.
 
-Where there is none these tests are skipped, and say so; with REQUIRE_BROWSER=1, as in CI, they fail instead.
+Without a browser these tests are skipped; with REQUIRE_BROWSER=1, as in CI, they fail instead.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ IS_REQUIRED = os.environ.get("REQUIRE_BROWSER") == "1"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
-def missing(what: str) -> None:
-    """Skip; or fail, where it has to be there."""
+def skip_or_fail(reason: str) -> None:
+    """Fail if a browser is required, else skip."""
     if IS_REQUIRED:
-        pytest.fail(f"{what}, and REQUIRE_BROWSER=1 says that it must be")
-    pytest.skip(what)
+        pytest.fail(f"{reason}, but REQUIRE_BROWSER=1")
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def packages() -> Path:
     """The npm packages that the page is checked with."""
     if not PACKAGES.is_dir():
-        missing("the npm packages are not installed (make lint does)")
+        skip_or_fail("the npm packages are not installed (make lint installs them)")
     return PACKAGES
 
 
-@pytest.fixture(scope="module")  # while it is there, an event loop runs, which tests of other modules cannot have
+@pytest.fixture(scope="module")  # not session: it keeps an event loop running, which breaks other tests
 def browser() -> Iterator[Any]:
     if not CHROMIUM:
-        missing("no chromium is installed")
+        skip_or_fail("chromium is not installed")
     if importlib.util.find_spec("playwright") is None:
-        missing("playwright is not installed")
+        skip_or_fail("playwright is not installed")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -59,7 +59,7 @@ def browser() -> Iterator[Any]:
 
 
 class Server:
-    """``run-agent serve``, which can be killed and started again at the same port."""
+    """``run-agent serve``, which can be killed and started again on the same port."""
 
     def __init__(self, root: Path, port: str, *options: str, **environment: str) -> None:
         self.root = root
@@ -88,9 +88,9 @@ class Server:
         self._process.wait()
         self._process.stdout.close()
 
-    def at(self, place: str = "demo/t1", query: str = "") -> str:
+    def at(self, name: str = "demo/t1", query: str = "") -> str:
         """The address of a conversation."""
-        return f"{self.url}/#/{place}{query and '?' + query}"
+        return f"{self.url}/#/{name}{query and '?' + query}"
 
 
 @pytest.fixture
@@ -118,15 +118,15 @@ def server(serve: Callable[..., Server]) -> Server:
 
 @pytest.fixture
 def bus(root: Path) -> Iterator[MessageBus]:
-    """The bus of demo/t1, as another program has it open."""
+    """The bus of demo/t1, opened by another program than the server."""
     (root / "demo/t1").mkdir(parents=True)
     with MessageBus(root / "demo/t1/TASK-MESSAGE-BUS.md") as opened:
         yield opened
 
 
 @pytest.fixture
-def tell(bus: MessageBus) -> Callable[..., list[str]]:
-    """Post bodies, past the server; their ids."""
+def append(bus: MessageBus) -> Callable[..., list[str]]:
+    """Append messages to demo/t1 without the server; returns their ids."""
 
     def post(*bodies: str, type: str = "FACT", **fields: Any) -> list[str]:  # noqa: A002 - the field's name
         drafts = [Draft(type, "demo", body, task_id="t1", **fields) for body in bodies]
@@ -137,9 +137,9 @@ def tell(bus: MessageBus) -> Callable[..., list[str]]:
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Open pages; whatever goes wrong in one fails the test, but what it says it expects."""
+    """Open pages. Any error in one fails the test, unless its text contains an expected one."""
     contexts: list[Any] = []
-    wrong: list[str] = []
+    errors: list[str] = []
 
     def go(url: str, *, expected: tuple[str, ...] = (), size: tuple[int, int] = (1280, 800), **options: Any) -> Any:
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, locale="en-GB", **options)
@@ -149,35 +149,35 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
 
         def note(text: str) -> None:
             if not any(part in text for part in expected):
-                wrong.append(text)
+                errors.append(text)
 
         page.on("pageerror", lambda error: note(f"{error.message}\n{error.stack}"))
-        page.on("console", lambda said: note(said.text) if said.type in ("error", "warning") else None)
+        page.on("console", lambda entry: note(entry.text) if entry.type in ("error", "warning") else None)
         page.goto(url)
         return page
 
     yield go
     for context in contexts:
         context.close()
-    assert wrong == []
+    assert errors == []
 
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], Any]], Any]:
-    """Wait until something is so; what it is then."""
+    """Wait until a function returns something true; returns that."""
 
-    def wait(is_so: Callable[[], Any]) -> Any:
+    def wait(condition: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + SECONDS
-        while not (found := is_so()):
-            assert time.monotonic() < deadline, "it did not come to be so"
-        return found
+        while not (result := condition()):
+            assert time.monotonic() < deadline, "the condition did not become true in time"
+        return result
 
     return wait
 
 
 @pytest.fixture
 def until(eventually: Callable[[Callable[[], Any]], Any]) -> Callable[..., Any]:
-    """Wait until an expression is true in a page. (Playwright's own way to wait needs eval, which the page forbids.)"""
+    """Wait until an expression is true in a page. (Playwright's own wait needs eval, which the page forbids.)"""
 
     def wait(page: Any, expression: str, arg: Any = None) -> Any:
         return eventually(lambda: page.evaluate(expression, arg))
@@ -187,7 +187,7 @@ def until(eventually: Callable[[Callable[[], Any]], Any]) -> Callable[..., Any]:
 
 @pytest.fixture
 def stored(server: Server) -> Callable[..., list[Any]]:
-    """What the log of demo/t1 holds."""
+    """The messages in the log of demo/t1."""
 
     def read(**query: Any) -> list[Any]:
         params = {"project_id": "demo", "task_id": "t1", **query}

@@ -1,4 +1,4 @@
-"""People: those who use the keyboard, a phone, a dark room, a screen reader."""
+"""Accessibility: keyboard, touch, small screens, dark mode, reduced motion, and what axe checks."""
 
 from __future__ import annotations
 
@@ -27,31 +27,33 @@ def f(x: int) -> str:  # comment
 
 
 @pytest.fixture
-def crew(tell: Any) -> str:
-    """A conversation with something of everything; the id of its question."""
-    for kind in ("FACT", "PROGRESS", "DECISION", "ANSWER", "INFO", "ERROR", "USER", "CUSTOM", "OTHER"):
-        tell(f"of type {kind}", type=kind, run_id=f"run-{len(kind)}")
-    tell(BODY, type="FACT", run_id="builder")
-    tell("", type="RUN_START", run_id="tester")
-    tell("exit 1", type="RUN_CRASH", run_id="tester")
-    [question] = tell("May I?", type="QUESTION", run_id="builder")
-    tell("a comment", parents=[Parent(question)])
-    tell("It burns", type="ISSUE", run_id="tester")
-    tell("\n".join(f"line {number}" for number in range(100)))
-    return question
+def question(append: Any) -> str:
+    """A conversation with every kind of content; the id of its question."""
+    for type_ in ("FACT", "PROGRESS", "DECISION", "ANSWER", "INFO", "ERROR", "USER", "CUSTOM", "OTHER"):
+        append(f"of type {type_}", type=type_, run_id=f"run-{len(type_)}")
+    append(BODY, type="FACT", run_id="builder")
+    append("", type="RUN_START", run_id="tester")
+    append("exit 1", type="RUN_CRASH", run_id="tester")
+    [question_id] = append("May I?", type="QUESTION", run_id="builder")
+    append("a comment", parents=[Parent(question_id)])
+    append("It burns", type="ISSUE", run_id="tester")
+    append("\n".join(f"line {number}" for number in range(100)))
+    return question_id
 
 
 def violations(page: Any, packages: Path) -> list[str]:
-    """What axe finds."""
+    """The violations that axe finds."""
     page.evaluate((packages / "axe-core/axe.min.js").read_text() + "\n;0")
-    found = page.evaluate("async () => (await axe.run(document)).violations")
-    return [f"{one['id']}: {node['html'][:120]} {node['failureSummary']}" for one in found for node in one["nodes"]]
+    results = page.evaluate("async () => (await axe.run(document)).violations")
+    return [
+        f"{rule['id']}: {node['html'][:120]} {node['failureSummary']}" for rule in results for node in rule["nodes"]
+    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [(1280, 800), PHONE])
-def test_axe_finds_nothing(
-    server: Any, crew: str, visit: Any, packages: Path, scheme: str, size: tuple[int, int]
+def test_axe_finds_no_violations(
+    server: Any, question: str, visit: Any, packages: Path, scheme: str, size: tuple[int, int]
 ) -> None:
     page = visit(server.at(), size=size, color_scheme=scheme, reduced_motion="reduce")
     page.wait_for_selector(LIVE)
@@ -77,7 +79,7 @@ def test_axe_finds_nothing(
     assert violations(page, packages) == []
 
 
-def test_axe_finds_nothing_in_empty_and_locked_pages(serve: Any, visit: Any, packages: Path) -> None:
+def test_axe_finds_no_violations_in_empty_and_locked_pages(serve: Any, visit: Any, packages: Path) -> None:
     page = visit(serve().at("demo/none"))
     page.locator("#notice code").wait_for()
     assert violations(page, packages) == []
@@ -86,7 +88,9 @@ def test_axe_finds_nothing_in_empty_and_locked_pages(serve: Any, visit: Any, pac
     assert violations(page, packages) == []
 
 
-def test_a_walk_by_keyboard(server: Any, crew: str, visit: Any, until: Any, eventually: Any, stored: Any) -> None:
+def test_using_the_page_by_keyboard(
+    server: Any, question: str, visit: Any, until: Any, eventually: Any, stored: Any
+) -> None:
     page = visit(server.at())
     page.wait_for_selector(LIVE)
     page.locator(".unanswered-link").first.wait_for()
@@ -136,11 +140,23 @@ def test_a_walk_by_keyboard(server: Any, crew: str, visit: Any, until: Any, even
     eventually(lambda: stored()[-1].get("body") == "Put it out")
 
 
-def test_everything_can_be_reached_with_the_tab_key(server: Any, crew: str, visit: Any, until: Any) -> None:
+def test_tab_reaches_every_control(server: Any, question: str, visit: Any, until: Any) -> None:
     page = visit(server.at())
     page.wait_for_selector(LIVE)
     page.locator(".unanswered-link").first.wait_for()
-    missed = {"find-bus", "text", "run", "time", "runs-button", "chip", "unanswered-link", "log", "sort", "primary", "help-button"}
+    missed = {
+        "find-bus",
+        "text",
+        "run",
+        "time",
+        "runs-button",
+        "chip",
+        "unanswered-link",
+        "log",
+        "sort",
+        "primary",
+        "help-button",
+    }
     for _ in range(300):
         page.keyboard.press("Tab")
         missed.discard(page.evaluate("document.activeElement.id || document.activeElement.className"))
@@ -152,7 +168,7 @@ def test_everything_can_be_reached_with_the_tab_key(server: Any, crew: str, visi
     assert page.evaluate("document.activeElement.id") == "log"
 
 
-def test_a_phone(server: Any, crew: str, visit: Any, until: Any) -> None:
+def test_using_the_page_on_a_phone(server: Any, question: str, visit: Any, until: Any) -> None:
     page = visit(server.at(), size=PHONE, has_touch=True)
     page.wait_for_selector(LIVE)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -171,7 +187,7 @@ def test_a_phone(server: Any, crew: str, visit: Any, until: Any) -> None:
         assert box["x"] + box["width"] <= 390
 
 
-def test_light_and_dark_by_the_system(server: Any, crew: str, visit: Any) -> None:
+def test_the_system_chooses_light_or_dark(server: Any, question: str, visit: Any) -> None:
     page = visit(server.at(), color_scheme="light")
     page.wait_for_selector("#chart canvas")
     ground = "getComputedStyle(document.body).backgroundColor"
@@ -181,32 +197,34 @@ def test_light_and_dark_by_the_system(server: Any, crew: str, visit: Any) -> Non
     page.wait_for_selector("#chart canvas")
 
 
-def test_reduced_motion(server: Any, crew: str, visit: Any, until: Any) -> None:
+def test_reduced_motion(server: Any, question: str, visit: Any, until: Any) -> None:
     page = visit(server.at(), reduced_motion="reduce")
     page.locator(".unanswered-link").first.click()
     until(page, "document.querySelector('.highlighted') !== null")
     assert page.evaluate("document.getAnimations().length") == 0
 
 
-def test_what_is_pressed_stays_until_it_is_let_go(server: Any, crew: str, tell: Any, visit: Any, until: Any) -> None:
-    """Numbers change all the time; a button that went between press and release would never be clicked."""
+def test_a_pressed_button_is_not_replaced(server: Any, question: str, append: Any, visit: Any, until: Any) -> None:
+    """Counts change all the time; a button that is replaced between press and release gets no click."""
     page = visit(server.at())
     chip = page.locator(".chip[data-name=FACT]")
     chip.hover()
     page.mouse.down()
     count = chip.locator(".number").inner_text()
-    tell("one more", type="FACT")
+    append("one more", type="FACT")
     until(page, "document.querySelector('#rate').textContent.startsWith('17 ')")
     assert chip.locator(".number").inner_text() == count
     page.mouse.up()
     until(page, "location.hash.includes('type=FACT')")
     chip.focus()
-    tell("and one", type="FACT")
+    append("and one", type="FACT")
     until(page, "document.querySelector('#rate').textContent.startsWith('18 ')")
     assert page.evaluate("document.activeElement.dataset.name") == "FACT"
 
 
-def test_code_is_highlighted_and_copied_and_long_bodies_fold(server: Any, crew: str, visit: Any, until: Any) -> None:
+def test_code_is_highlighted_and_copied_and_long_bodies_fold(
+    server: Any, question: str, visit: Any, until: Any
+) -> None:
     page = visit(server.at(), permissions=["clipboard-read", "clipboard-write"])
     page.wait_for_selector(LIVE)
     fold = page.get_by_role("button", name="Show all (100 lines)")

@@ -1,4 +1,4 @@
-"""Bodies that attack who reads them: nothing of them runs, loads, or leads to where it should not."""
+"""Hostile bodies: no script runs, nothing loads, and no link leads into the server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from run_agent.server.static_files import POLICY
 
 WEB = Path(__file__).parents[2] / "run_agent/web"
 CORPUS = (Path(__file__).parent / "data/hostile.md").read_text()
-PIECES = [*CORPUS.split("\n"), CORPUS]
+BODIES = [*CORPUS.split("\n"), CORPUS]
 FORBIDDEN = set("script img svg iframe object embed style link meta base video audio math template".split())  # noqa: SIM905
 DEEP = {
     "quotes": ">" * 5_000 + " deep",
@@ -28,20 +28,20 @@ DEEP = {
 
 
 def test_hostile_bodies_are_inert(server: Any, bus: MessageBus, visit: Any, until: Any) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
     page = visit("about:blank")
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("dialog", lambda dialog: asked.append(dialog.message))
-    bus.append_messages([Draft("FACT", "demo", piece, task_id="t1") for piece in PIECES if piece.strip()])
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("dialog", lambda dialog: requested.append(dialog.message))
+    bus.append_messages([Draft("FACT", "demo", body, task_id="t1") for body in BODIES if body.strip()])
     bus.append_message(
         Draft(
-            "<img src=x onerror=hurt=40>",
+            "<img src=x onerror=ran=40>",
             "demo",
             "fields",
             task_id="t1",
-            run_id="<script>hurt=41</script>",
-            issue_id='"><svg onload=hurt=42>',
-            links=[Link("javascript:window.hurt=43", "<b>label</b>"), Link("https://good.example/", "<i>good</i>")],
+            run_id="<script>ran=41</script>",
+            issue_id='"><svg onload=ran=42>',
+            links=[Link("javascript:window.ran=43", "<b>label</b>"), Link("https://good.example/", "<i>good</i>")],
         )
     )
     page.goto(server.at())
@@ -62,66 +62,52 @@ def test_hostile_bodies_are_inert(server: Any, bus: MessageBus, visit: Any, unti
                 handlers: named.filter((name) => name.startsWith('on')),
                 styled: document.querySelectorAll('#log .body [style], #log .body [id]').length,
                 links: [...document.querySelectorAll(':is(.body, .links) a')].map((a) => [a.href, a.rel, a.target]),
-                hurt: window.hurt ?? 0,
+                ran: window.ran ?? 0,
               };
             }"""
         )
         seen += found["count"]
-        forbidden = {
-            "script",
-            "img",
-            "svg",
-            "iframe",
-            "object",
-            "embed",
-            "style",
-            "link",
-            "meta",
-            "base",
-            "video",
-            "math",
-        }
-        assert not forbidden & {*found["tags"]}
+        assert not FORBIDDEN & {*found["tags"]}
         assert found["handlers"] == []
         assert found["styled"] == 0
-        assert found["hurt"] == 0
+        assert found["ran"] == 0
         for href, rel, target in found["links"]:
             assert href.startswith(("http://", "https://", "mailto:")), href
-            assert not href.startswith(server.url), "a body leads into the server"
+            assert not href.startswith(server.url), "a body links into the server"
             assert (rel, target) == ("noopener noreferrer", "_blank")
-    assert seen > len(PIECES)
+    assert seen > len(BODIES)
     assert page.url.startswith(server.url)
-    assert [url for url in asked if not url.startswith((server.url, "about:"))] == []
+    assert [url for url in requested if not url.startswith((server.url, "about:"))] == []
     assert page.locator("#composer").is_visible()
 
 
-def test_what_the_policy_would_stop_if_all_else_failed(server: Any, tell: Any, visit: Any) -> None:
-    """The parser and the sanitiser left out: what a body could bring into the document does nothing there."""
-    tell("x")
+def test_the_policy_blocks_what_gets_past_parser_and_sanitiser(server: Any, append: Any, visit: Any) -> None:
+    """Without parser and sanitiser: elements that a body might bring into the document have no effect."""
+    append("x")
     page = visit(server.at(), expected=("violates", "Trusted", "blocked", "Refused"))
     page.locator("article").wait_for()
     done = page.evaluate(
         """async () => {
-          const tried = [];
-          try { document.body.innerHTML = '<img src=x onerror="window.hurt = 1">'; } catch { tried.push('innerHTML'); }
-          try { await fetch('https://evil.example/'); } catch { tried.push('fetch'); }
+          const blocked = [];
+          try { document.body.innerHTML = '<img src=x onerror="window.ran = 1">'; } catch { blocked.push('innerHTML'); }
+          try { await fetch('https://evil.example/'); } catch { blocked.push('fetch'); }
           const image = new Image();
           const failed = new Promise((done) => { image.onerror = done; });
           image.src = 'https://evil.example/pixel.png';
           await failed;
-          tried.push('image');
+          blocked.push('image');
           const bold = document.createElement('b');
-          try { bold.setAttribute('onclick', 'window.hurt = 3'); } catch { tried.push('onclick'); }
+          try { bold.setAttribute('onclick', 'window.ran = 3'); } catch { blocked.push('onclick'); }
           document.body.append(bold);
           bold.click();
-          return { tried, hurt: window.hurt ?? 0 };
+          return { blocked, ran: window.ran ?? 0 };
         }"""
     )
-    assert done["hurt"] == 0
-    assert {"innerHTML", "fetch", "image"} <= {*done["tried"]}
+    assert done["ran"] == 0
+    assert {"innerHTML", "fetch", "image"} <= {*done["blocked"]}
 
 
-def test_the_page_is_served_under_that_policy(server: Any) -> None:
+def test_the_page_is_served_with_that_policy(server: Any) -> None:
     answer = httpx.get(server.url + "/")
     assert answer.headers["content-security-policy"] == POLICY
     for rule in ("default-src 'none'", "script-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"):
@@ -131,24 +117,24 @@ def test_the_page_is_served_under_that_policy(server: Any) -> None:
 
 
 @pytest.mark.parametrize("name", DEEP)
-def test_bodies_that_are_too_much(server: Any, tell: Any, visit: Any, name: str) -> None:
-    """Deep nesting, huge tables, endless words: the page goes on, and stays as wide as it is."""
-    tell("before", DEEP[name], "after")
+def test_extreme_bodies(server: Any, append: Any, visit: Any, name: str) -> None:
+    """Deep nesting, huge tables, endless words: the page keeps working, and gets no wider."""
+    append("before", DEEP[name], "after")
     page = visit(server.at())
     page.get_by_text("after", exact=True).wait_for()
     for fold in page.locator("button.fold").all():
         fold.click()
-    tell("still here")
+    append("still here")
     page.keyboard.press("G")
     page.get_by_text("still here", exact=True).wait_for(state="attached")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("document.querySelector('#log').scrollWidth <= document.querySelector('#log').clientWidth")
 
 
-def test_no_module_makes_html_of_text() -> None:
+def test_no_module_turns_text_into_html() -> None:
     paths = [path for path in WEB.rglob("*.js") if "vendor" not in path.parts]
     assert len(paths) > 30
     for path in paths:
         source = path.read_text()
-        for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"):
-            assert way not in source, f"{way} in {path.name}"
+        for name in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"):
+            assert name not in source, f"{name} in {path.name}"

@@ -1,4 +1,4 @@
-"""Long bodies are Markdown to their end, a slice at a time."""
+"""Long bodies are rendered as Markdown to their end, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ PART = "## Part {0}\n\nSome **bold** text and [a link][there].\n\n- one\n- two\n
 REPORT = "".join(PART.format(number) for number in range(2_000)) + "[there]: https://good.example/\n"
 
 
-def test_a_long_body_is_markdown_to_its_end(server: Any, tell: Any, visit: Any, until: Any, eventually: Any) -> None:
-    [report] = tell(REPORT)
+def test_a_long_body_is_markdown_to_its_end(server: Any, append: Any, visit: Any, until: Any, eventually: Any) -> None:
+    [report] = append(REPORT)
     page = visit(server.at(), permissions=["clipboard-read", "clipboard-write"])
     page.wait_for_selector(LIVE)
     page.get_by_role("button", name="Show all").click()
     body = page.locator(f"article[data-id='{report}'] .body")
     body.locator(".more").wait_for()
-    assert "Part 1999" not in body.inner_text(), "what nobody has seen yet is not rendered"
-    assert page.locator("#log").evaluate("log => log.scrollTop") < 1_000, "one reads from where it was cut"
+    assert "Part 1999" not in body.inner_text(), "rendered before it came into view"
+    assert page.locator("#log").evaluate("log => log.scrollTop") < 1_000, "unfolding moved the reader"
 
-    def further(part: int) -> bool:
+    def scroll_to(part: int) -> bool:
         page.evaluate("document.querySelector('#log').scrollTop += 20000")
         return bool(body.get_by_role("heading", name=f"Part {part}", exact=True).count())
 
-    eventually(lambda: further(300))
+    eventually(lambda: scroll_to(300))
     assert page.locator("pre.plain").count() == 0
     assert body.locator("a").last.get_attribute("href") == "https://good.example/"
     page.locator(f"article[data-id='{report}'] .code").last.get_by_role("button", name="Copy").click()
     assert page.evaluate("navigator.clipboard.readText()").startswith("def f")
 
-    # Its row is made anew, since a reply comes: what was rendered is there, and the reader stays.
+    # A reply causes the row to be rendered again: the rendered chunks and the position stay.
     top = page.evaluate("document.querySelector('#log').scrollTop")
-    tell("a reply", parents=[Parent(report)])
+    append("a reply", parents=[Parent(report)])
     page.get_by_role("button", name="1 reply").wait_for()
     assert page.evaluate("document.querySelector('#log').scrollTop") == top
     page.locator(f"article[data-id='{report}']").focus()
@@ -48,17 +48,17 @@ def test_a_long_body_is_markdown_to_its_end(server: Any, tell: Any, visit: Any, 
     until(page, "text => navigator.clipboard.readText().then((copied) => copied === text)", REPORT.rstrip("\n"))
 
 
-def test_a_long_body_is_all_there(server: Any, tell: Any, visit: Any, eventually: Any) -> None:
-    tell("".join(PART.format(number) for number in range(400)) + "the end\n")
+def test_a_long_body_is_complete(server: Any, append: Any, visit: Any, eventually: Any) -> None:
+    append("".join(PART.format(number) for number in range(400)) + "the end\n")
     page = visit(server.at())
     page.wait_for_selector(LIVE)
     page.get_by_role("button", name="Show all").click()
 
-    def is_whole() -> bool:
+    def is_complete() -> bool:
         page.evaluate("document.querySelector('#log').scrollTop += 5000")
         return page.locator(".more").count() == 0
 
-    eventually(is_whole)
+    eventually(is_complete)
     assert page.locator(".body h2").all_inner_texts() == [f"Part {number}" for number in range(400)]
     assert page.locator("#log .body").inner_text().endswith("the end")
 
@@ -76,8 +76,8 @@ LONG = {
     "blank": "\n" * 90_000 + "x",
     "indented": "    code\n" * 9_000,
 }
-# What is cut says the same as what is not; of a table each slice has the head.
-SAME = """
+# The chunks have the same text as the whole; each chunk of a table repeats its head.
+COMPARE = """
 import MarkdownIt from "../vendor/markdown-it.esm.min.mjs";
 import { linkDefinitions, splitMarkdown } from "./markdown-splitter.js";
 const parser = new MarkdownIt({ html: false, linkify: true, breaks: true, maxNesting: 30 });
@@ -96,18 +96,23 @@ console.log(JSON.stringify({ isSame: one === other, links: made.join("").split("
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_slices_say_what_the_whole_says(packages: Path, tmp_path: Path, name: str) -> None:
-    """Without a browser: in the JavaScript that npm brings along."""
+def test_chunks_have_the_text_of_the_whole(packages: Path, tmp_path: Path, name: str) -> None:
+    """Without a browser: Node.js, which comes with npm."""
     assert packages
     for file in ("lib/markdown-splitter.js", "vendor/markdown-it.esm.min.mjs"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_bytes((PAGE / file).read_bytes())
     (tmp_path / "package.json").write_text('{"type": "module"}')
-    (tmp_path / "lib/same.js").write_text(SAME)
+    (tmp_path / "lib/compare.js").write_text(COMPARE)
     done = subprocess.run(
-        ["node", "lib/same.js"], cwd=tmp_path, input=json.dumps(LONG[name]), capture_output=True, text=True, check=True
+        ["node", "lib/compare.js"],
+        cwd=tmp_path,
+        input=json.dumps(LONG[name]),
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    said = json.loads(done.stdout)
-    assert said["isSame"]
-    assert said["count"] > 1
-    assert said["links"] == (2_000 if name == "report" else 0)
+    result = json.loads(done.stdout)
+    assert result["isSame"]
+    assert result["count"] > 1
+    assert result["links"] == (2_000 if name == "report" else 0)

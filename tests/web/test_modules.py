@@ -37,7 +37,7 @@ def test_a_module_is_short_and_says_what_it_is_for(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in MODULES if "/" in name])
 def test_a_module_imports_only_from_its_layer_and_below(name: str) -> None:
-    folder = name.split("/")[0]
+    folder = name.split("/", maxsplit=1)[0]
     assert {path.split("/")[0] for path in imports(name)} <= LAYERS[folder] | {"vendor"}
 
 

@@ -1,4 +1,4 @@
-"""Reading: what comes appears, stays put, can be narrowed, followed up and found again."""
+"""Reading: new messages, scrolling, threads, links, filters, the chart, many conversations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from messagebus import Draft, MessageBus, Parent
 
 LIVE = "#state[data-state=live]"
-OFFSCREEN = 60  # messages: more than fit
+OFFSCREEN = 60  # messages, more than fit into the window
 
 
 def bodies(page: Any) -> list[str]:
@@ -24,7 +24,7 @@ def test_a_shell_post_appears(server: Any, bus: MessageBus, visit: Any, until: A
     page = visit(server.at())
     page.wait_for_selector(LIVE)
     assert "No messages in demo/t1 yet" in page.locator("#notice").inner_text()
-    words = [
+    options = [
         "--root",
         str(server.root),
         "--project",
@@ -37,7 +37,7 @@ def test_a_shell_post_appears(server: Any, bus: MessageBus, visit: Any, until: A
         "From a **shell**",
     ]
     subprocess.run(
-        [sys.executable, "-m", "run_agent", "bus", "post", *words], check=True, capture_output=True, env=os.environ
+        [sys.executable, "-m", "run_agent", "bus", "post", *options], check=True, capture_output=True, env=os.environ
     )
     article = page.locator("article.card")
     article.wait_for()
@@ -47,12 +47,12 @@ def test_a_shell_post_appears(server: Any, bus: MessageBus, visit: Any, until: A
     until(page, "document.querySelector('#announcer').textContent.includes('From a shell')")
 
 
-def test_it_stays_where_one_reads_and_says_what_is_new(server: Any, tell: Any, visit: Any, until: Any) -> None:
-    tell(*[f"old {number}" for number in range(OFFSCREEN)])
+def test_the_position_stays_while_messages_arrive(server: Any, append: Any, visit: Any, until: Any) -> None:
+    append(*[f"old {number}" for number in range(OFFSCREEN)])
     page = visit(server.at())
     page.wait_for_selector(LIVE)
     page.get_by_text(f"old {OFFSCREEN - 1}", exact=True).wait_for()
-    tell("followed")
+    append("followed")
     page.get_by_text("followed", exact=True).wait_for()
     assert page.locator("#newest").is_hidden()
 
@@ -61,7 +61,7 @@ def test_it_stays_where_one_reads_and_says_what_is_new(server: Any, tell: Any, v
     page.locator("#newest").wait_for()
     seen = page.locator("article").filter(has_text="old 4").first
     top = seen.bounding_box()["y"]
-    tell("new one", "new two", "new three")
+    append("new one", "new two", "new three")
     page.get_by_text("3 new ↓").wait_for()
     assert abs(seen.bounding_box()["y"] - top) < 1
     page.locator("#newest").click()
@@ -69,10 +69,8 @@ def test_it_stays_where_one_reads_and_says_what_is_new(server: Any, tell: Any, v
     assert page.locator("#newest").is_hidden()
 
 
-def test_history_loads_while_scrolling_to_its_beginning(
-    server: Any, tell: Any, visit: Any, until: Any, eventually: Any
-) -> None:
-    tell(*[f"number {number}" for number in range(700)])
+def test_older_messages_load_while_scrolling(server: Any, append: Any, visit: Any, until: Any, eventually: Any) -> None:
+    append(*[f"number {number}" for number in range(700)])
     page = visit(server.at())
     page.get_by_text("number 699", exact=True).wait_for()
 
@@ -81,40 +79,40 @@ def test_history_loads_while_scrolling_to_its_beginning(
         return bool(page.get_by_text("number 0", exact=True).count())
 
     eventually(at_the_beginning)
-    assert page.locator("article").count() < 80, "only what is seen is in the document"
+    assert page.locator("article").count() < 80, "too many rows are in the document"
     shown = [int(text.split()[1]) for text in bodies(page)]
     assert shown == list(range(shown[0], shown[-1] + 1))
 
 
-def test_questions_are_pinned_until_they_are_answered(server: Any, tell: Any, visit: Any, until: Any) -> None:
-    [question] = tell("Drop the table?", type="QUESTION", run_id="builder")
-    [issue] = tell("It leaks", type="ISSUE")
-    tell(*[f"talk {number}" for number in range(OFFSCREEN)])
+def test_questions_are_listed_until_they_are_answered(server: Any, append: Any, visit: Any, until: Any) -> None:
+    [question] = append("Drop the table?", type="QUESTION", run_id="builder")
+    [issue] = append("It leaks", type="ISSUE")
+    append(*[f"talk {number}" for number in range(OFFSCREEN)])
     page = visit(server.at())
-    pins = page.locator(".unanswered-link")
-    pins.first.wait_for()
-    assert [pins.nth(at).locator(".excerpt").inner_text() for at in (0, 1)] == ["It leaks", "Drop the table?"]
-    pins.nth(1).click()
+    links = page.locator(".unanswered-link")
+    links.first.wait_for()
+    assert [links.nth(at).locator(".excerpt").inner_text() for at in (0, 1)] == ["It leaks", "Drop the table?"]
+    links.nth(1).click()
     until(page, "id => document.activeElement.dataset.id === id", arg=question)
     assert page.locator("article.unanswered").count() == 2
-    tell("No", type="ANSWER", parents=[Parent(question)])
+    append("No", type="ANSWER", parents=[Parent(question)])
     until(page, "document.querySelectorAll('.unanswered-link').length === 1")
-    tell("Fixed", type="FACT", parents=[Parent(issue, "fixes")])
+    append("Fixed", type="FACT", parents=[Parent(issue, "fixes")])
     page.locator("#unanswered").wait_for(state="hidden")
     assert page.locator("article.unanswered").count() == 0
 
 
 def test_runs_are_thin_lines_with_their_duration(server: Any, bus: MessageBus, visit: Any, until: Any) -> None:
     then = datetime.now(UTC) - timedelta(minutes=30)
-    for kind, run, minutes in (
+    for type_, run, minutes in (
         ("RUN_START", "a", 0),
         ("RUN_START", "b", 1),
         ("RUN_STOP", "a", 5),
         ("RUN_START", "c", 6),
         ("RUN_CRASH", "c", 8),
     ):
-        words = "exit 137\n\nthe last words" if kind == "RUN_CRASH" else ""
-        bus.append_message(Draft(kind, "demo", words, task_id="t1", run_id=run, ts=then + timedelta(minutes=minutes)))
+        body = "exit 137\n\nthe last words" if type_ == "RUN_CRASH" else ""
+        bus.append_message(Draft(type_, "demo", body, task_id="t1", run_id=run, ts=then + timedelta(minutes=minutes)))
     page = visit(server.at())
     page.get_by_text("ended after 5 min", exact=True).wait_for()
     page.get_by_text("crashed after 2 min", exact=True).wait_for()
@@ -130,11 +128,11 @@ def test_runs_are_thin_lines_with_their_duration(server: Any, bus: MessageBus, v
     until(page, "document.querySelectorAll('article').length === 1")
 
 
-def test_threads(server: Any, tell: Any, visit: Any, until: Any) -> None:
-    [question] = tell("Which one?", type="QUESTION")
-    tell(*[f"talk {number}" for number in range(300)])
-    [answer] = tell("The second", type="ANSWER", parents=[Parent(question, "answers")])
-    [thanks] = tell("Thanks", parents=[Parent(answer)])
+def test_threads(server: Any, append: Any, visit: Any, until: Any) -> None:
+    [question] = append("Which one?", type="QUESTION")
+    append(*[f"talk {number}" for number in range(300)])
+    [answer] = append("The second", type="ANSWER", parents=[Parent(question, "answers")])
+    [thanks] = append("Thanks", parents=[Parent(answer)])
     page = visit(server.at())
     parent = page.locator(f"article[data-id='{answer}'] .parent")
     parent.wait_for()
@@ -145,40 +143,40 @@ def test_threads(server: Any, tell: Any, visit: Any, until: Any) -> None:
     root.get_by_role("button", name="1 reply").click()
     inner = root.locator(f"article[data-id='{answer}']")
     inner.get_by_role("button", name="1 reply").wait_for()
-    tell("Really?", parents=[Parent(question)])
+    append("Really?", parents=[Parent(question)])
     root.get_by_text("Really?").wait_for()
     assert root.get_by_role("button", name="2 replies").get_attribute("aria-expanded") == "true"
     assert thanks
 
 
-def test_a_link_leads_to_a_message(server: Any, tell: Any, visit: Any, until: Any) -> None:
-    ids = tell(*[f"number {number}" for number in range(900)])
+def test_a_link_leads_to_a_message(server: Any, append: Any, visit: Any, until: Any) -> None:
+    ids = append(*[f"number {number}" for number in range(900)])
     page = visit(server.at(query=f"at={ids[300]}"))
     until(page, "id => document.activeElement.dataset.id === id", arg=ids[300])
     box = page.locator(f"article[data-id='{ids[300]}']").bounding_box()
     frame = page.locator("#log").bounding_box()
     assert frame["y"] <= box["y"] <= frame["y"] + frame["height"] - box["height"]
-    tell("the end")
+    append("the end")
     page.get_by_text("1 new ↓").click()
     page.get_by_text("the end").wait_for()
     href = page.locator("#log a.time").last.get_attribute("href")
     assert href.startswith("#/demo/t1?at=MSG-")
 
 
-def test_a_link_to_what_is_not_there(server: Any, tell: Any, visit: Any) -> None:
-    """It is said, and the newest are shown."""
-    tell("here")
+def test_a_link_to_a_message_that_is_gone(server: Any, append: Any, visit: Any) -> None:
+    """The page reports it and shows the newest messages."""
+    append("here")
     page = visit(server.at(query="at=MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"), expected=("404",))
     page.get_by_text("here", exact=True).wait_for()
     page.locator("#toast").get_by_text("This log does not contain that message").wait_for()
 
 
-def test_filters_are_in_the_address(server: Any, tell: Any, visit: Any, until: Any) -> None:
+def test_filters_are_in_the_address(server: Any, append: Any, visit: Any, until: Any) -> None:
     for number in range(300):
-        tell(f"talk {number}", type="PROGRESS", run_id="one")
-    tell("a needle", type="DECISION", run_id="two")
-    tell("another NEEDLE", type="FACT", run_id="one")
-    tell(*["hay"] * 150)
+        append(f"talk {number}", type="PROGRESS", run_id="one")
+    append("a needle", type="DECISION", run_id="two")
+    append("another NEEDLE", type="FACT", run_id="one")
+    append(*["hay"] * 150)
     page = visit(server.at())
     page.locator(".chip[data-name=DECISION]").click()
     until(page, "document.querySelectorAll('article').length === 1")
@@ -193,8 +191,8 @@ def test_filters_are_in_the_address(server: Any, tell: Any, visit: Any, until: A
     until(page, "document.querySelectorAll('article').length === 1")
     page.go_back()
     until(page, "document.querySelectorAll('article').length === 2")
-    tell("hay again")
-    tell("a third needle")
+    append("hay again")
+    append("a third needle")
     page.get_by_text("a third needle").wait_for()
     assert bodies(page) == ["a needle", "another NEEDLE", "a third needle"]
     other = visit(address)
@@ -207,7 +205,7 @@ def test_filters_are_in_the_address(server: Any, tell: Any, visit: Any, until: A
     page.get_by_text("No message matches this filter.").wait_for()
 
 
-def test_brushing_the_chart_chooses_a_time(server: Any, bus: MessageBus, visit: Any, until: Any) -> None:
+def test_dragging_over_the_chart_filters_by_time(server: Any, bus: MessageBus, visit: Any, until: Any) -> None:
     then = datetime.now(UTC) - timedelta(hours=100)
     for number in range(100):
         bus.append_message(
@@ -239,8 +237,8 @@ def test_brushing_the_chart_chooses_a_time(server: Any, bus: MessageBus, visit: 
     assert page.locator("#time").input_value() == "absolute"
 
 
-def test_many_conversations(server: Any, root: Any, tell: Any, visit: Any, until: Any) -> None:
-    tell("here")
+def test_many_conversations(server: Any, root: Any, append: Any, visit: Any, until: Any) -> None:
+    append("here")
     for number in range(200):
         directory = root / f"p{number % 20}" / f"t{number}"
         directory.mkdir(parents=True)

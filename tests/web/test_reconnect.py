@@ -1,4 +1,4 @@
-"""Staying: restarts, rotation, bad networks, long logs; nothing is missed, and nothing comes twice."""
+"""Restarts, rotation, lost networks and long logs: no message is lost or shown twice."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from messagebus import Draft, MessageBus
 LIVE = "#state[data-state=live]"
 OFFLINE = "#state[data-state=offline]"
 GONE = ("Failed to load resource", "net::ERR")
-# All numbers that are shown while the log is scrolled through, and whether one was shown in two places.
-WALK = """async () => {
+# Scrolls through the log; returns all bodies, and how many were shown in two rows.
+SCROLL_THROUGH = """async () => {
   const log = document.querySelector('#log');
   const seen = new Map();
   let twice = 0;
@@ -30,7 +30,7 @@ WALK = """async () => {
 
 
 def test_restart_and_rotation_under_load(server: Any, root: Any, visit: Any, eventually: Any) -> None:
-    """A writer goes on while the server is killed and started and the file becomes an archive every few messages."""
+    """A writer keeps appending while the server restarts and the file is rotated every few messages."""
     (root / "demo/t1").mkdir(parents=True)
     with MessageBus(root / "demo/t1/TASK-MESSAGE-BUS.md", auto_rotate_bytes=4_000) as bus:
 
@@ -56,43 +56,43 @@ def test_restart_and_rotation_under_load(server: Any, root: Any, visit: Any, eve
         return bool(page.get_by_text("number 0", exact=True).count())
 
     eventually(at_the_beginning)
-    walked = page.evaluate(WALK)
-    assert walked["twice"] == 0
-    assert sorted(int(body.split()[1]) for body in walked["bodies"]) == list(range(630))
+    result = page.evaluate(SCROLL_THROUGH)
+    assert result["twice"] == 0
+    assert sorted(int(body.split()[1]) for body in result["bodies"]) == list(range(630))
 
 
-def test_a_file_that_was_cut(server: Any, tell: Any, root: Any, visit: Any) -> None:
-    """The server says that it does not know where the page stands: it begins anew."""
-    tell("one", "two", "three")
+def test_a_file_that_was_cut(server: Any, append: Any, root: Any, visit: Any) -> None:
+    """The server no longer has the page's last id: the page starts again at the newest message."""
+    append("one", "two", "three")
     page = visit(server.at(), expected=GONE)
     page.get_by_text("three").wait_for()
     server.kill()
     page.wait_for_selector(OFFLINE)
     (root / "demo/t1/TASK-MESSAGE-BUS.md").unlink()
-    tell("four")
+    append("four")
     server.start()
     page.get_by_text("four").wait_for()
     assert page.locator("article").count() == 1
 
 
-def test_off_the_network_and_back(server: Any, tell: Any, visit: Any, until: Any) -> None:
-    tell("one")
+def test_a_lost_network(server: Any, append: Any, visit: Any, until: Any) -> None:
+    append("one")
     page = visit(server.at(), expected=GONE)
     page.wait_for_selector(LIVE)
     page.context.set_offline(True)
     server.kill()
     page.wait_for_selector(OFFLINE)
-    tell("two")
+    append("two")
     server.start()
     page.context.set_offline(False)
     page.get_by_text("two").wait_for()
     page.wait_for_selector(LIVE)
 
 
-def test_before_the_server(serve: Any, tell: Any, visit: Any) -> None:
-    """The page was there, the server goes, the page is loaded by its own cache or not at all; data comes later."""
+def test_the_page_loads_before_the_server_responds(serve: Any, append: Any, visit: Any) -> None:
+    """The files of the page load, but no request succeeds until later."""
     server = serve()
-    tell("one")
+    append("one")
     page = visit(server.at(), expected=GONE)
     page.route("**/api/**", lambda route: route.abort())
     page.reload()
@@ -102,7 +102,7 @@ def test_before_the_server(serve: Any, tell: Any, visit: Any) -> None:
     page.wait_for_selector(LIVE)
 
 
-def test_the_first_message_of_all(server: Any, visit: Any, until: Any) -> None:
+def test_the_first_message(server: Any, visit: Any, until: Any) -> None:
     page = visit(server.url + "/")
     page.get_by_text("Post the first one").wait_for()
     command = page.locator("#notice code").inner_text()
@@ -116,9 +116,9 @@ def test_the_first_message_of_all(server: Any, visit: Any, until: Any) -> None:
     assert "--task not-there" in page.locator("#notice code").inner_text()
 
 
-def test_the_key_is_asked_for_once(serve: Any, tell: Any, visit: Any, until: Any) -> None:
+def test_the_key_is_asked_for_once(serve: Any, append: Any, visit: Any, until: Any) -> None:
     server = serve(RUN_AGENT_API_KEY="correct-horse")
-    tell("secret")
+    append("secret")
     page = visit(server.at(), expected=("401",))
     page.locator("#key").fill("wrong")
     page.keyboard.press("Enter")
@@ -130,7 +130,7 @@ def test_the_key_is_asked_for_once(serve: Any, tell: Any, visit: Any, until: Any
     [cookie] = page.context.cookies()
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
     assert "correct-horse" not in str(cookie) + page.evaluate("JSON.stringify(localStorage) + document.cookie")
-    tell("and live")
+    append("and live")
     page.get_by_text("and live").wait_for()
     page.locator("#composer textarea").fill("From a session")
     page.keyboard.press("Control+Enter")
@@ -142,13 +142,13 @@ def test_the_key_is_asked_for_once(serve: Any, tell: Any, visit: Any, until: Any
     assert page.context.cookies() == []
 
 
-def test_a_hundred_thousand_messages(server: Any, bus: MessageBus, tell: Any, visit: Any, until: Any) -> None:
+def test_a_hundred_thousand_messages(server: Any, bus: MessageBus, append: Any, visit: Any, until: Any) -> None:
     for start in range(0, 100_000, 5_000):
         bus.append_messages([Draft("FACT", "demo", f"number {start + at}", task_id="t1") for at in range(5_000)])
     page = visit(server.at())
     page.get_by_text("number 99999", exact=True).wait_for()
     page.get_by_text(re.compile("100,000 messages")).wait_for()
-    tell(*[f"live {number}" for number in range(1_000)])
+    append(*[f"live {number}" for number in range(1_000)])
     page.get_by_text("live 999", exact=True).wait_for()
     assert page.locator("article").count() < 100
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""What was read: windows share it, and none undoes what another one knows."""
+"""Read marks: windows share them, and none moves back what another one has marked."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ MARKS = "Object.fromEntries(Object.entries(localStorage).filter(([key]) => key.s
 READ = "!document.querySelector('a.bus.unread')"
 
 
-def second(root: Any) -> MessageBus:
+def second_bus(root: Any) -> MessageBus:
     (root / "demo/t2").mkdir()
     return MessageBus(root / "demo/t2/TASK-MESSAGE-BUS.md")
 
 
 def test_two_windows_keep_each_others_marks(
-    server: Any, root: Any, tell: Any, visit: Any, until: Any, eventually: Any
+    server: Any, root: Any, append: Any, visit: Any, until: Any, eventually: Any
 ) -> None:
-    """Each reads one conversation; what one has read is read in the other, and after a reload."""
-    tell("one")
-    with second(root) as bus:
+    """Each window reads one conversation; both have both marks, after a reload too."""
+    append("one")
+    with second_bus(root) as bus:
         bus.append_message(Draft("FACT", "demo", "two", task_id="t2"))
         first = visit(server.at("demo/t1"))
         first.wait_for_selector(LIVE)
@@ -30,7 +30,7 @@ def test_two_windows_keep_each_others_marks(
         other = first.context.new_page()
         other.goto(server.at("demo/t2"))
         other.wait_for_selector(LIVE)
-        [last] = tell("more in the first")
+        [last] = append("more in the first")
         first.get_by_text("more in the first").wait_for()
         newest = bus.append_message(Draft("FACT", "demo", "more in the second", task_id="t2")).msg_id
         other.get_by_text("more in the second").wait_for()
@@ -44,17 +44,19 @@ def test_two_windows_keep_each_others_marks(
         assert page.evaluate(READ)
 
 
-def test_a_window_that_lags_behind_moves_no_mark_back(server: Any, tell: Any, visit: Any, until: Any) -> None:
-    tell("one")
+def test_a_window_with_an_older_state_does_not_move_a_mark_back(
+    server: Any, append: Any, visit: Any, until: Any
+) -> None:
+    append("one")
     late = visit(server.at(), expected=GONE)
     late.wait_for_selector(LIVE)
     late.route("**/api/v1/messages/stream*", lambda route: route.abort())
-    late.evaluate("window.dispatchEvent(new Event('online'))")  # its stream is opened anew, and fails
+    late.evaluate("window.dispatchEvent(new Event('online'))")  # it opens its stream again, which fails
     late.wait_for_selector("#state[data-state=offline]")
     other = late.context.new_page()
     other.goto(server.at())
     other.wait_for_selector(LIVE)
-    [last] = tell("two")
+    [last] = append("two")
     other.get_by_text("two", exact=True).wait_for()
     mark = "localStorage.getItem('run-agent:seen:demo/t1')"
     until(other, f"{mark} === '\"{last}\"'")
@@ -64,11 +66,9 @@ def test_a_window_that_lags_behind_moves_no_mark_back(server: Any, tell: Any, vi
     assert late.evaluate(mark) == f'"{last}"'
 
 
-def test_ids_without_an_order_and_a_file_that_was_replaced(
-    server: Any, root: Any, tell: Any, visit: Any, until: Any
-) -> None:
-    """Ids by hand say nothing about their place: the server does. A mark that is in no file any more goes."""
-    tell("one")
+def test_foreign_ids_and_a_replaced_file(server: Any, root: Any, append: Any, visit: Any, until: Any) -> None:
+    """Foreign ids have no order, so the server compares them. A mark that is in no file is replaced."""
+    append("one")
     file = root / "demo/t1/TASK-MESSAGE-BUS.md"
     page = visit(server.at(), expected=GONE)
     page.wait_for_selector(LIVE)
@@ -79,6 +79,6 @@ def test_ids_without_an_order_and_a_file_that_was_replaced(
         page.get_by_text(f"{msg_id} came").wait_for()
         until(page, f"{mark} === '\"{msg_id}\"'")
     file.unlink()
-    [last] = tell("another file")
+    [last] = append("another file")
     page.get_by_text("another file").wait_for()
     until(page, f"{mark} === '\"{last}\"'")

@@ -1,4 +1,4 @@
-"""The libraries that the page brings along are those that the registry has, unchanged."""
+"""The vendored libraries of the page are unchanged copies of the published packages."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ VENDOR = HERE.parents[1] / "run_agent/web/vendor"
 
 def test_every_file_is_listed_with_its_checksum(vendored: list[Any]) -> None:
     listed = {file["file"]: file["sha256"] for library in vendored for file in library["files"]}
-    ours = {"VENDORED.json", *(path.name for path in VENDOR.glob("*.d.*ts"))}
-    there = {path.name: sha256(path.read_bytes()).hexdigest() for path in VENDOR.iterdir() if path.name not in ours}
-    assert there == listed
+    own = {"VENDORED.json", *(path.name for path in VENDOR.glob("*.d.*ts"))}
+    present = {path.name: sha256(path.read_bytes()).hexdigest() for path in VENDOR.iterdir() if path.name not in own}
+    assert present == listed
     for library in vendored:
         assert library["licence"]
         assert any(file["from"] == "LICENSE" for file in library["files"])
 
 
-def test_they_are_those_of_the_lock(vendored: list[Any]) -> None:
-    """npm compares what it fetches with the lock; so what it installs is what the lock says."""
+def test_versions_are_those_of_the_lock(vendored: list[Any]) -> None:
+    """npm verifies what it downloads against the lock, so what it installs is what the lock names."""
     lock = json.loads((HERE / "package-lock.json").read_text())["packages"]
     for library in vendored:
         locked = lock[f"node_modules/{library['name']}"]
@@ -31,7 +31,7 @@ def test_they_are_those_of_the_lock(vendored: list[Any]) -> None:
         }
 
 
-def test_they_are_those_of_the_registry(packages: Path, vendored: list[Any]) -> None:
+def test_files_are_those_of_the_packages(packages: Path, vendored: list[Any]) -> None:
     for library in vendored:
         package = packages / library["name"]
         assert json.loads((package / "package.json").read_text())["version"] == library["version"]

@@ -1,4 +1,4 @@
-"""Posting from the page: it is in the file, once, whatever went wrong on the way."""
+"""Posting from the page: each message is stored exactly once, whatever fails on the way."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ LIVE = "#state[data-state=live]"
 GONE = ("Failed to load resource", "net::ERR")
 
 
-def post(page: Any, body: str, where: str = "#composer") -> None:
-    page.locator(f"{where} textarea").fill(body)
-    page.locator(where).get_by_role("button", name="Post", exact=True).click()
+def post(page: Any, body: str, form: str = "#composer") -> None:
+    page.locator(f"{form} textarea").fill(body)
+    page.locator(form).get_by_role("button", name="Post", exact=True).click()
 
 
-def test_a_post_is_in_the_file_and_followed(server: Any, bus: MessageBus, visit: Any, stored: Any, root: Any) -> None:
+def test_a_post_is_stored_and_followed(server: Any, bus: MessageBus, visit: Any, stored: Any, root: Any) -> None:
     page = visit(server.at())
     page.wait_for_selector(LIVE)
     follower = subprocess.Popen(
@@ -57,16 +57,16 @@ def test_a_post_is_in_the_file_and_followed(server: Any, bus: MessageBus, visit:
     assert page.locator("#composer textarea").input_value() == ""
 
 
-def test_a_reply_in_place_answers_the_question(server: Any, tell: Any, visit: Any, stored: Any, until: Any) -> None:
-    [question] = tell("Which one?", type="QUESTION")
-    tell("something else")
+def test_a_reply_answers_the_question(server: Any, append: Any, visit: Any, stored: Any, until: Any) -> None:
+    [question] = append("Which one?", type="QUESTION")
+    append("something else")
     page = visit(server.at())
     page.locator(".unanswered-link").wait_for()
     page.keyboard.press("a")
     form = f"article[data-id='{question}'] form"
     until(page, "document.activeElement.closest('form.reply-form') !== null")
     assert page.locator(f"{form} .type").input_value() == "ANSWER"
-    tell("meanwhile")
+    append("meanwhile")
     page.get_by_text("meanwhile").wait_for()
     post(page, "The second", form)
     page.locator("#unanswered").wait_for(state="hidden")
@@ -76,8 +76,8 @@ def test_a_reply_in_place_answers_the_question(server: Any, tell: Any, visit: An
     assert page.locator("form.reply-form").count() == 0
 
 
-def test_a_failed_post_stays_and_is_not_repeated(server: Any, tell: Any, visit: Any, stored: Any, until: Any) -> None:
-    tell("before")
+def test_a_failed_post_stays_and_is_stored_once(server: Any, append: Any, visit: Any, stored: Any, until: Any) -> None:
+    append("before")
     page = visit(server.at(), expected=GONE)
     page.wait_for_selector(LIVE)
     server.kill()
@@ -90,7 +90,7 @@ def test_a_failed_post_stays_and_is_not_repeated(server: Any, tell: Any, visit: 
 
     server.start()
     page.wait_for_selector(LIVE)
-    # The answer to the first try is lost on its way, so the page must ask again: with the same key.
+    # The response to the first retry is lost, so the page has to send it again, with the same key.
     page.route("**/api/v1/messages", lambda route: (route.fetch(), route.abort())[1], times=1)
     failed.get_by_role("button", name="Retry").click()
     page.get_by_text("Is anybody there?").nth(1).wait_for()
@@ -101,8 +101,8 @@ def test_a_failed_post_stays_and_is_not_repeated(server: Any, tell: Any, visit: 
     assert page.locator("article").count() == 2
 
 
-def test_a_draft_survives_a_reload(server: Any, tell: Any, visit: Any) -> None:
-    tell("x")
+def test_a_draft_survives_a_reload(server: Any, append: Any, visit: Any) -> None:
+    append("x")
     page = visit(server.at())
     page.locator("#composer textarea").fill("half a thou")
     page.reload()

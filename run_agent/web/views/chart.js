@@ -61,12 +61,9 @@ export class Chart {
 
   /** @param {Histogram} histogram @param {string[]} names */
   #options({ by, start, step, rest }, names) {
-    const style = getComputedStyle(document.documentElement);
-    const colourOf = (/** @type {string} */ name) =>
-      style.getPropertyValue(`--${by === "type" ? typeColour(name) : runColour(name)}`).trim();
-    const labelColour = style.getPropertyValue("--faint").trim();
+    const colourOf = (/** @type {string} */ name) => cssVariable(by === "type" ? typeColour(name) : runColour(name));
     const first = Date.parse(start) / 1000;
-    const grid = { stroke: style.getPropertyValue("--line").trim(), width: 1 };
+    const span = step * rest.length;
     return {
       width: this.#width(),
       height: HEIGHT,
@@ -74,7 +71,7 @@ export class Chart {
       padding: [6, 4, 0, 0],
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
       scales: {
-        x: { range: [first, first + step * rest.length] },
+        x: { range: [first, first + span] },
         y: {
           range: (/** @type {unknown} */ _, /** @type {number} */ _low, /** @type {number} */ high) => [
             0,
@@ -82,30 +79,7 @@ export class Chart {
           ],
         },
       },
-      axes: [
-        {
-          stroke: labelColour,
-          grid: { show: false },
-          ticks: { show: false },
-          size: 22,
-          gap: 3,
-          font: "11px system-ui",
-          space: 70,
-          values: (/** @type {unknown} */ _, /** @type {number[]} */ times) =>
-            times.map((time) => timeLabel(time, step * rest.length)),
-        },
-        {
-          stroke: labelColour,
-          grid,
-          ticks: { show: false },
-          size: 40,
-          font: "11px system-ui",
-          space: 30,
-          values: (/** @type {unknown} */ _, /** @type {number[]} */ counts) =>
-            counts.map((count) => COUNT.format(count)),
-          incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000],
-        },
-      ],
+      axes: axes(span),
       series: [
         {},
         ...names.map((name) => ({
@@ -116,16 +90,16 @@ export class Chart {
           paths: uPlot.paths.bars({ size: [0.82, 40], align: 0 }),
         })),
       ],
-      hooks: { setSelect: [(/** @type {uPlot} */ chart) => this.#selected(chart)] },
+      hooks: { setSelect: [(/** @type {uPlot} */ plot) => this.#selected(plot)] },
     };
   }
 
-  /** @param {uPlot} chart */
-  #selected(chart) {
-    const { left, width } = chart.select;
+  /** @param {uPlot} plot */
+  #selected(plot) {
+    const { left, width } = plot.select;
     if (width < MIN_DRAG) return;
-    const [from, until] = [left, left + width].map((x) => new Date(1000 * chart.posToVal(x, "x")).toISOString());
-    chart.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+    const [from, until] = [left, left + width].map((x) => new Date(1000 * plot.posToVal(x, "x")).toISOString());
+    plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
     this.onSelect(from, until);
   }
 
@@ -147,6 +121,32 @@ export function trimFuture(histogram) {
     rest: rest.slice(0, end),
   };
 }
+
+/** Time, and number of messages. @param {number} span seconds of the whole chart */
+function axes(span) {
+  const common = { stroke: cssVariable("faint"), ticks: { show: false }, font: "11px system-ui" };
+  return [
+    {
+      ...common,
+      grid: { show: false },
+      size: 22,
+      gap: 3,
+      space: 70,
+      values: (/** @type {unknown} */ _, /** @type {number[]} */ times) => times.map((time) => timeLabel(time, span)),
+    },
+    {
+      ...common,
+      grid: { stroke: cssVariable("line"), width: 1 },
+      size: 40,
+      space: 30,
+      values: (/** @type {unknown} */ _, /** @type {number[]} */ counts) => counts.map((count) => COUNT.format(count)),
+      incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000],
+    },
+  ];
+}
+
+/** A colour of style.css. @param {string} name */
+const cssVariable = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 /** The label of a time on the axis; "" for a fraction of a second. @param {number} seconds @param {number} span of the whole chart */
 function timeLabel(seconds, span) {

@@ -19,70 +19,68 @@ import { copyLink } from "./message-view.js";
  */
 
 /** @param {Page} page */
-export function setUpKeyboard(page) {
-  const { list, composer, changeFilter } = page;
-  /** @param {(conversation: Conversation) => void} act */
-  const inConversation = (act) => () => {
-    const conversation = page.conversation();
-    if (conversation) act(conversation);
+export const setUpKeyboard = (page) => listenForShortcuts([...messageShortcuts(page), ...pageShortcuts(page)]);
+
+/** @param {Page} page @returns {import("../lib/shortcuts.js").Shortcut[]} */
+function messageShortcuts({ conversation: current, list }) {
+  /** @param {number} step */
+  const focusNext = (step) => () => {
+    const key = focusedRow();
+    const next = key ? list.neighbour(key, step) : list.firstVisible();
+    if (next) current()?.rows.focus(next);
   };
   /** @param {(message: Message, conversation: Conversation) => void} act */
-  const onMessage = (act) =>
-    inConversation((conversation) => {
-      const id = focusedId();
-      const message = id && conversation.threads.find(id);
-      if (message) act(message, conversation);
-    });
-  /** @param {number} step */
-  const focusNext = (step) =>
-    inConversation((conversation) => {
-      const key = focusedRow();
-      const next = key ? list.neighbour(key, step) : list.firstVisible();
-      if (next) conversation.rows.focus(next);
-    });
-  /** @param {number} step @param {boolean} [isUnread] */
-  const openNext = (step, isUnread) => () => {
-    const route = page.sidebar.next(step, isUnread);
-    if (route) location.hash = route;
+  const onFocused = (act) => () => {
+    const conversation = current();
+    const id = focusedId();
+    const message = id && conversation?.threads.find(id);
+    if (conversation && message) act(message, conversation);
   };
-  listenForShortcuts([
+  return [
     { keys: ["j", "ArrowDown"], label: "next message", run: focusNext(1) },
     { keys: ["k", "ArrowUp"], label: "previous message", run: focusNext(-1) },
-    { keys: ["G", "End"], label: "newest message", run: inConversation((conversation) => conversation.scrollToEnd()) },
-    {
-      keys: ["g", "Home"],
-      label: "oldest loaded message",
-      run: inConversation((conversation) => conversation.rows.focus(list.firstKey ?? "")),
-    },
+    { keys: ["G", "End"], label: "newest message", run: () => current()?.scrollToEnd() },
+    { keys: ["g", "Home"], label: "oldest loaded message", run: () => current()?.rows.focus(list.firstKey ?? "") },
     {
       keys: ["Enter", "o"],
       label: "unfold or fold the message",
-      run: onMessage(({ msg_id }, conversation) => conversation.toggleFold(msg_id)),
+      run: onFocused(({ msg_id }, conversation) => conversation.toggleFold(msg_id)),
     },
     {
       keys: ["t"],
       label: "show or hide its replies",
-      run: onMessage(({ msg_id }, conversation) => conversation.toggleThread(msg_id)),
+      run: onFocused(({ msg_id }, conversation) => conversation.toggleThread(msg_id)),
     },
     {
       keys: ["p"],
       label: "go to the message it replies to",
-      run: onMessage(({ parents }, conversation) => parents?.length && conversation.jumpTo(parents[0])),
+      run: onFocused(({ parents }, conversation) => parents?.length && conversation.jumpTo(parents[0])),
     },
-    { keys: ["r"], label: "reply to it", run: onMessage((message, conversation) => conversation.reply(message)) },
+    { keys: ["r"], label: "reply to it", run: onFocused((message, conversation) => conversation.reply(message)) },
     {
       keys: ["y"],
       label: "copy a link to it",
-      run: onMessage((message, conversation) => copyLink(message, conversation.context())),
+      run: onFocused((message, conversation) => copyLink(message, conversation.context())),
     },
+  ];
+}
+
+/** @param {Page} page @returns {import("../lib/shortcuts.js").Shortcut[]} */
+function pageShortcuts({ conversation: current, composer, sidebar, changeFilter, answer }) {
+  /** @param {number} step @param {boolean} [isUnread] */
+  const openNext = (step, isUnread) => () => {
+    const route = sidebar.next(step, isUnread);
+    if (route) location.hash = route;
+  };
+  const answerNewest = () => {
+    const newest = [...(current()?.unanswered.messages.keys() ?? [])].at(-1);
+    if (newest) answer(newest);
+  };
+  return [
     { keys: ["c", "n"], label: "write a message (Ctrl+Enter posts it)", run: () => composer.focus() },
     { keys: ["/"], label: "filter by text", run: () => byId("text").focus() },
     { keys: ["x"], label: "clear the filter", run: () => changeFilter(NO_FILTER) },
-    {
-      keys: ["a"],
-      label: "answer the newest unanswered question",
-      run: inConversation(({ unanswered }) => [...unanswered.messages.keys()].slice(-1).forEach(page.answer)),
-    },
+    { keys: ["a"], label: "answer the newest unanswered message", run: answerNewest },
     { keys: ["b"], label: "find a conversation", run: () => byId("find-bus").focus() },
     { keys: ["]"], label: "next conversation", run: openNext(1) },
     { keys: ["["], label: "previous conversation", run: openNext(-1) },
@@ -90,7 +88,7 @@ export function setUpKeyboard(page) {
     { keys: ["h"], label: "show or hide the chart", run: () => byId("chart-button").click() },
     { keys: ["w"], label: "show or hide the runs", run: () => byId("runs-button").click() },
     { keys: ["Escape"], label: "close or leave the current element", run: leave },
-  ]);
+  ];
 }
 
 const focusedArticle = () => document.activeElement?.closest("article");

@@ -50,7 +50,7 @@ export function messageRow(message, before, context) {
 /** @param {Message} message @param {Context} context */
 function runLine(message, context) {
   const run = context.run(message.run_id ?? "");
-  const ended =
+  const elapsed =
     run?.started && message.type !== "RUN_START"
       ? ` after ${formatDuration(secondsBetween(run.started, message.timestamp))}`
       : "";
@@ -64,7 +64,7 @@ function runLine(message, context) {
       {},
       make("span.rule"),
       runName(message, context),
-      make("span.event", {}, `${event}${ended}`),
+      make("span.event", {}, `${event}${elapsed}`),
       lastWords(message, context),
       timeLink(message, context),
       make("span.rule"),
