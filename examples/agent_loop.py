@@ -1,9 +1,9 @@
-"""An agent: answers every question on a bus, each once, also after a crash in between.
+"""An agent that answers every question on a bus once, even if it crashes in between.
 
 Usage: python agent_loop.py BUS PROJECT       (Ctrl-C, or a message of type SHUTDOWN, ends it)
 
-Where it stands is on the bus itself: a question is done when an answer refers to it. The key
-makes the answer of a second run, which did not get to see the first one's, no second answer.
+Its state is on the bus itself: a question is done when an answer refers to it. The idempotency key
+keeps a second run, which has not seen the answer of the first, from storing another answer.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from messagebus import Draft, Message, MessageBus, Parent
 
 
 def think(question: str) -> str:
-    """Where the model would be asked."""
+    """A stand-in for a model."""
     return f"You asked: {question}"
 
 
 def answer(bus: MessageBus, project: str, question: Message) -> Message:
-    """Answer a question; doing it again changes nothing."""
+    """Answer a question; repeating it changes nothing."""
     draft = Draft(
         "ANSWER",
         project,

@@ -2,7 +2,7 @@
 # An agent: reports what it does, and answers every question until a decision is made.
 set -eu
 post() { run-agent bus post --quiet "$@" >/dev/null; }
-# The first of that name: those of the message come before those of its relations.
+# The first field of that name: the fields of the message come before those of its relations.
 field() { printf '%s\n' "$2" | grep -o "\"$1\": \"[^\"]*\"" | head -n 1 | cut -d '"' -f 4; }
 
 post --type PROGRESS --body "Checking out main and running the tests."

@@ -1,12 +1,12 @@
 #!/bin/sh
-# A CI step: says on the bus that it starts and how it ends, and leaves its status as it is. The
-# end refers to the start, so a reader sees which step has not ended.
+# A CI step: posts its start and its end to the bus, and exits with the status of its command. The
+# end refers to the start, so a reader sees which steps have not ended.
 #
 # Usage: ci-step.sh NAME COMMAND [ARGUMENT]...     with MESSAGE_BUS and JRUN_PROJECT_ID set
 set -u
 name=$1
 shift
-start=$(run-agent bus post --quiet --type RUN_START --run "$name" --body "$*") # without a bus it runs as well
+start=$(run-agent bus post --quiet --type RUN_START --run "$name" --body "$*") # it also runs without a bus
 "$@"
 status=$?
 type=RUN_STOP

@@ -1,6 +1,6 @@
 #!/bin/sh
 # `make demo`: two agents, both shell scripts, work on one task and talk over its bus, while a
-# third process follows it. Nothing is left behind but what this prints.
+# third process follows it. It removes all its files at the end.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(mktemp -d)
@@ -18,7 +18,7 @@ test -t 1 && test -z "${NO_COLOR:-}" || say() { printf '\n%s\n' "$*"; }
 say "1. Follow a bus that does not exist yet:  run-agent bus read --follow"
 run-agent bus read --bus "$bus" --follow | while IFS= read -r line; do
     printf '%s\n' "$line"
-    case $line in *"Release built."*) break ;; esac # then the follower sees its pipe closed, and ends
+    case $line in *"Release built."*) break ;; esac # the follower then sees that its pipe is closed, and ends
 done &
 follower=$!
 
@@ -35,12 +35,12 @@ follower=
 say "3. The file, as an editor shows it:  $(basename "$bus")"
 cat "$bus"
 
-say "4. What the answers answered:  run-agent bus read --type ANSWER --long"
+say "4. The answers, with their questions:  run-agent bus read --type ANSWER --long"
 run-agent bus read --bus "$bus" --type ANSWER --long
 echo
 echo "$(grep -c '^msg_id: ' "$bus") messages in all."
 
-say "5. A browser would be told of a post like this:  run-agent serve"
+say "5. A browser learns of each post at once:  run-agent serve"
 run-agent serve --root "$root" --port 0 >"$root/url" 2>"$root/log" &
 server=$!
 until url=$(sed -n 's/^Serving .* at \(http[^ ]*\) .*/\1/p' "$root/url") && test -n "$url"; do
@@ -58,18 +58,18 @@ server=
 say "Try next"
 cat <<'NEXT'
   . .venv/bin/activate
-  run-agent bus post --project demo --task mine --type QUESTION --body "Anybody there?"
+  run-agent bus post --project demo --task mine --type QUESTION --body "Is anyone there?"
   run-agent bus read --project demo --task mine --follow       (in another terminal)
   run-agent bus post --help
-  run-agent serve --open                                       (all of it in a browser)
+  run-agent serve --open                                       (the same in a browser)
 NEXT
 
-test -t 0 && test -t 1 || exit 0 # nobody is there to be asked
+test -t 0 && test -t 1 || exit 0 # there is no one to ask
 printf '\nLook at this conversation in a browser now? [y/N] '
 read -r answer || answer=
 case $answer in
     [yY]*)
-        trap : INT # Ctrl-C ends the server, and then this script in good order
+        trap : INT # Ctrl-C stops the server; this script then ends as usual
         run-agent serve --root "$root" --port 0 --open 2>/dev/null || true
         ;;
 esac

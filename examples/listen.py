@@ -1,9 +1,9 @@
-"""Listens to a bus through the server, from anywhere: prints each message as it comes.
+"""Listens to a bus through the server, from any machine, and prints each message as it arrives.
 
 Usage: python listen.py URL [LAST]      (ends with the message whose body is LAST)
 
-Standard library only. Resumes after the last message it has seen, so that nothing is missed or
-printed twice when the server is restarted.
+Uses only the standard library. Resumes after the last message it has seen, so that nothing is missed
+or printed twice when the server restarts.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 
 
 def events(url: str, last_id: str | None) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Kind, id and data of every event that one connection brings."""
-    # In UTF-8, as browsers send it; urllib itself would refuse an id with letters that are not Latin.
+    """Name, id and data of each event of one connection."""
+    # In UTF-8, as browsers send it; urllib alone would refuse an id with letters outside Latin-1.
     resuming = {"Last-Event-ID": last_id.encode().decode("latin-1")} if last_id else {}
     request = urllib.request.Request(url, headers=resuming)
     with urllib.request.urlopen(request, timeout=90) as answer:  # three heartbeats
@@ -34,13 +34,13 @@ def events(url: str, last_id: str | None) -> Iterator[tuple[str, str, dict[str, 
 
 
 def shown(text: str) -> str:
-    """``text`` so that it cannot drive the terminal, and only its start is in the first column."""
+    """``text``, safe for a terminal, with only its start in the first column."""
     lines = ("".join(char if char.isprintable() else repr(char)[1:-1] for char in line) for line in text.split("\n"))
     return "\n    ".join(part for line in lines for part in parts(line))
 
 
 def parts(line: str) -> list[str]:
-    """``line``, in parts that no terminal breaks anew: a character takes two of its columns at most."""
+    """``line`` in parts that fit the terminal: a character takes at most two of its columns."""
     if not sys.stdout.isatty():
         return [line]
     columns = max(os.get_terminal_size().columns or 80, 20) - 8
@@ -52,14 +52,14 @@ def main(url: str, last: str | None) -> None:
     last_id = None
     while True:
         try:
-            for kind, msg_id, data in events(url, last_id):
-                if kind == "message":
+            for event, msg_id, data in events(url, last_id):
+                if event == "message":
                     last_id = msg_id or last_id
                     print(shown(f"[{data['timestamp']}] ({data['type']}) {data.get('body', '')}"), flush=True)
                     if data.get("body") == last:
                         return
         except OSError as error:
-            print(f"{error}; again in a second", file=sys.stderr)
+            print(f"{error}; retrying in a second", file=sys.stderr)
             time.sleep(1)
 
 

@@ -1,4 +1,4 @@
-"""The bus inside a FastAPI application: its API under /bus, and a page that listens to it.
+"""The server inside a FastAPI application: its API under /bus, and a page that listens to a bus.
 
 Run it with: uvicorn mounted_app:app        (pip install fastapi 'path/to/the/checkout[server]')
 """

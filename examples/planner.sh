@@ -1,5 +1,5 @@
 #!/bin/sh
-# An agent: asks the builder two things and sums up. Posts to $MESSAGE_BUS.
+# An agent: asks the builder two questions and posts a decision. Its bus is $MESSAGE_BUS.
 set -eu
 post() { run-agent bus post --quiet "$@"; }
 # answer_to ID: wait for the message whose parent is ID, and print its text.

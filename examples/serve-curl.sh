@@ -1,16 +1,16 @@
 #!/bin/sh
-# Post, page and listen with curl: sh serve-curl.sh URL PROJECT    (where `run-agent serve` answers)
-# Prints the bodies of all messages, and then what comes within $LISTEN seconds.
+# Post, page and listen with curl: sh serve-curl.sh URL PROJECT    (URL is that of `run-agent serve`)
+# Prints the bodies of all messages, and then of those that arrive within $LISTEN seconds.
 set -eu
 messages=$1/api/projects/$2/messages
 ask() { curl --silent --show-error --fail-with-body ${RUN_AGENT_API_KEY:+-H "X-API-Key: $RUN_AGENT_API_KEY"} "$@"; }
 
-# A key of its own makes the retry of a post safe.
+# An idempotency key makes it safe to retry the post.
 ask "$messages" -H "Content-Type: application/json" -H "Idempotency-Key: start-$$" --retry 3 \
     --data '{"type": "PROGRESS", "body": "curl is here"}' >/dev/null
 
-# Page from the beginning: two at a time, going on from "next" until there is none. An id may hold any character
-# (a line added by hand has a +), so it goes into a URL encoded.
+# Page from the beginning, two messages at a time, until a page has no "next". An id may contain any
+# character (that of a line added by hand has a +), so it is encoded in the URL.
 since=
 while :; do
     page=$(ask --get "$messages" -d first=2 ${since:+--data-urlencode "since=$since"}) || { echo "$page" >&2; exit 1; }
@@ -20,6 +20,6 @@ while :; do
     since=$next
 done
 
-# Listen after the last of them, for a while.
+# Listen for messages after the last of them.
 ask --no-buffer --max-time "${LISTEN:-10}" --get "$messages/stream" --data-urlencode "after=$since" 2>/dev/null |
     sed -n '/"msg_id"/s/^data: //p'
