@@ -86,7 +86,8 @@ Each message has a project, and may have a task and a run. Each of the three com
 these sources that names it:
 
 1. `--project`, `--task`, `--run`
-2. the path of the bus: `<root>/<project>/<task>/TASK-MESSAGE-BUS.md`, `<root>/<project>/PROJECT-MESSAGE-BUS.md`
+2. the path of the bus: `<root>/<project>/<task>/TASK-MESSAGE-BUS.md`,
+   `<root>/<project>/PROJECT-MESSAGE-BUS.md`
 3. `RUN_FOLDER`, or `JRUN_RUN_FOLDER`: `<root>/<project>/<task>/runs/<run>`
 4. `TASK_FOLDER`, or `JRUN_TASK_FOLDER`: `<root>/<project>/<task>`
 5. `JRUN_PROJECT_ID`, `JRUN_TASK_ID`, `JRUN_ID`
@@ -149,9 +150,9 @@ as `read --json` would.
 
 **`post --jsonl`** takes one JSON object per line, with the fields of a message
 ([SPEC.md](../SPEC.md#12-json)) except `msg_id` and `intact`, and optionally `idempotency_key`.
-Flags are defaults for every line. Lines are stored as they arrive, those that arrived together in one
-write, and each id is printed at once. A bad line is reported with its number on standard error, the
-others are stored, and the exit code is 6. A line is parsed as strictly as a request to `serve`:
+Flags are defaults for every line. Lines are stored as they arrive, those that arrived together in
+one write, and each id is printed at once. A bad line is reported with its number on standard error,
+the others are stored, and the exit code is 6. A line is parsed as strictly as a request to `serve`:
 UTF-8, no duplicate field, no `NaN`.
 
 **`post --jsonl --copy`** takes lines of `read --json`, and so copies messages from one bus to

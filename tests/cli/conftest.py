@@ -1,4 +1,4 @@
-"""What the CLI tests share: the program in this process, as a process, and on a terminal."""
+"""Fixtures of the CLI tests: the program in this process, as a process, and on a terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from messagebus import Draft, Message, MessageBus
 from run_agent.cli.main import main
 
 PROGRAM = Path(sys.executable).with_name("run-agent")
-OURS = ("MESSAGE_BUS", "RUN_FOLDER", "TASK_FOLDER", "NO_COLOR", "VISUAL", "EDITOR", "PYTHONUNBUFFERED")
+OUR_VARIABLES = ("MESSAGE_BUS", "RUN_FOLDER", "TASK_FOLDER", "NO_COLOR", "VISUAL", "EDITOR", "PYTHONUNBUFFERED")
 
 # Gives the program a controlling terminal: its own standard input.
 ON_TERMINAL = (
@@ -31,7 +31,7 @@ ON_TERMINAL = (
 )
 
 
-# Becomes another user once all is imported, for that user may not be able to read our files.
+# Changes to another user after all imports, because that user may not be able to read our files.
 AS_USER = """
 import importlib, json, os, pkgutil, pwd, sys, messagebus, run_agent.cli.commands
 for package in (messagebus, run_agent.cli.commands):
@@ -64,10 +64,10 @@ class Result(NamedTuple):
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current directory and home, and no environment of ours."""
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory and home, and none of our environment variables."""
     for name in list(os.environ):
-        if name in OURS or name.startswith("JRUN_"):
+        if name in OUR_VARIABLES or name.startswith("JRUN_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TERM", "xterm")
@@ -78,26 +78,26 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def path(place: Path) -> Path:
-    """Where a bus may be."""
-    return place / "BUS.md"
+def path(here: Path) -> Path:
+    """The path of a bus, which does not exist yet."""
+    return here / "BUS.md"
 
 
 @pytest.fixture
 def fill(path: Path) -> Callable[..., list[Message]]:
-    """Put messages on the bus: bodies, and fields for all of them."""
+    """Append messages to the bus: one for each body, with the same fields."""
 
     def append(*bodies: str, to: Path = path, **fields: Any) -> list[Message]:
-        kind = fields.pop("kind", "FACT")
+        type_ = fields.pop("type_", "FACT")
         with MessageBus(to) as bus:
-            return bus.append_messages([Draft(kind, "p", body, **fields) for body in bodies])
+            return bus.append_messages([Draft(type_, "p", body, **fields) for body in bodies])
 
     return append
 
 
 @pytest.fixture
 def messages(path: Path) -> Callable[..., list[Message]]:
-    """What is on the bus."""
+    """Read all messages of the bus."""
 
     def read(at: Path = path) -> list[Message]:
         with MessageBus(at) as bus:
@@ -112,11 +112,11 @@ def run(
 ) -> Iterator[Callable[..., Result]]:
     """Run the program in this process."""
     inherited = os.dup(0)
-    given = tmp_path / "stdin"
+    piped = tmp_path / "stdin"
 
     def call(*args: object, stdin: bytes | None = None) -> Result:
-        given.write_bytes(stdin or b"")
-        with given.open("rb") as source, monkeypatch.context() as patch:
+        piped.write_bytes(stdin or b"")
+        with piped.open("rb") as source, monkeypatch.context() as patch:
             os.dup2(source.fileno(), 0)
             text = io.TextIOWrapper(io.BytesIO(stdin or b""))
             text.isatty = lambda: stdin is None  # type: ignore[method-assign]
@@ -132,7 +132,7 @@ def run(
 
 @pytest.fixture
 def post(run: Callable[..., Result], path: Path) -> Callable[..., Result]:
-    """Post to the bus, of project p."""
+    """Post to the bus, for project p."""
     return lambda *args, **kwargs: run("bus", "post", "--bus", path, "--project", "p", *args, **kwargs)
 
 
@@ -144,15 +144,15 @@ def read(run: Callable[..., Result], path: Path) -> Callable[..., Result]:
 
 @pytest.fixture
 def refused() -> Callable[..., None]:
-    """The result is this exit code, nothing on stdout, and on stderr a sentence with these words."""
+    """Check that a result is this exit code, nothing on stdout, and a sentence with these words on stderr."""
 
     def check(result: Result, code: int, *words: str) -> None:
         assert result.code == code, result.err
         assert result.raw == b""
         for word in words:
             assert word in result.err
-        said = result.err.rpartition("Error: ")[2].strip()
-        assert 15 < len(said) < 500
+        sentence = result.err.rpartition("Error: ")[2].strip()
+        assert 15 < len(sentence) < 500
         assert "Traceback" not in result.err
 
     return check
@@ -173,7 +173,7 @@ def program() -> Callable[..., Result]:
 
 @pytest.fixture
 def as_user() -> Callable[..., Result]:
-    """Run the program as another user, by number: with this environment and nothing else of ours."""
+    """Run the program as the user with this number, with no environment but the given one."""
     if os.geteuid() != 0:
         pytest.skip("only root can act as another user")
 
@@ -194,15 +194,15 @@ def as_user() -> Callable[..., Result]:
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A directory that every user can reach; those of pytest are ours alone."""
+    """A directory that every user can reach, unlike those of pytest."""
     with tempfile.TemporaryDirectory(prefix="run-agent-", dir="/tmp") as name:
         directory = Path(name)
         directory.chmod(0o755)
         yield directory
 
 
-class Running:
-    """The program as a process that goes on; ``fd`` is where we read it."""
+class RunningProgram:
+    """The program as a running process; its output is read from ``fd``."""
 
     def __init__(self, process: subprocess.Popen[bytes], fd: int) -> None:
         self.process = process
@@ -213,19 +213,19 @@ class Running:
         """Its next line."""
         return self.until(b"\n", fd).rstrip(b"\n").decode()
 
-    def error_line(self) -> str:
+    def stderr_line(self) -> str:
         """Its next line on stderr."""
         assert self.process.stderr
         return self.line(self.process.stderr.fileno())
 
     def until(self, mark: bytes, fd: int | None = None) -> bytes:
-        """What it says up to ``mark`` and with it."""
+        """Its output up to and including ``mark``."""
         fd = self.fd if fd is None else fd
         deadline = time.monotonic() + SECONDS
         text = self._text.pop(fd, b"")
         while mark not in text:
             left = max(deadline - time.monotonic(), 0)
-            assert select.select([fd], [], [], left)[0], f"it said no more than {text!r}"
+            assert select.select([fd], [], [], left)[0], f"no more output than {text!r}"
             data = self._take(fd)
             assert data, f"it ended with {text!r}"
             text += data
@@ -233,24 +233,24 @@ class Running:
         return found + mark
 
     def rest(self) -> bytes:
-        """All it says until it ends."""
+        """All its output until it ends."""
         text = self._text.pop(self.fd, b"")
         while data := self._take(self.fd):
             text += data
         return text
 
-    def tell(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         """Write to its standard input."""
         assert self.process.stdin
         self.process.stdin.write(data)
         self.process.stdin.flush()
 
-    def tell_terminal(self, data: bytes) -> None:
-        """Type."""
+    def type_keys(self, data: bytes) -> None:
+        """Type on its terminal."""
         os.write(self.fd, data)
 
     def end(self, number: int | None = None) -> tuple[int, str]:
-        """Its exit code and the rest of stderr; with a signal, if it has to be told."""
+        """Its exit code and the rest of stderr, after a signal if one is given."""
         if number is not None:
             self.process.send_signal(number)
         code = self.process.wait(SECONDS)
@@ -261,16 +261,16 @@ class Running:
     def _take(fd: int) -> bytes:
         try:
             return os.read(fd, 65536)
-        except OSError:  # how Linux says that nobody has the other side of a terminal open
+        except OSError:  # what Linux reports once the other side of a terminal is closed
             return b""
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Running]]:
-    """Start the program with pipes; it ends with the test."""
+def start() -> Iterator[Callable[..., RunningProgram]]:
+    """Start the program with pipes; it is killed at the end of the test."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def begin(*args: object, stdin: int = subprocess.DEVNULL, **options: Any) -> Running:
+    def launch(*args: object, stdin: int = subprocess.DEVNULL, **options: Any) -> RunningProgram:
         process = subprocess.Popen(
             [PROGRAM, *map(str, args)],
             stdin=stdin,
@@ -281,9 +281,9 @@ def start() -> Iterator[Callable[..., Running]]:
         )
         started.append(process)
         assert process.stdout
-        return Running(process, process.stdout.fileno())
+        return RunningProgram(process, process.stdout.fileno())
 
-    yield begin
+    yield launch
     for process in started:
         process.kill()
         process.wait(SECONDS)
@@ -293,11 +293,11 @@ def start() -> Iterator[Callable[..., Running]]:
 
 
 @pytest.fixture
-def terminal() -> Iterator[Callable[..., Running]]:
-    """Start the program on a terminal of its own; it ends with the test."""
+def terminal() -> Iterator[Callable[..., RunningProgram]]:
+    """Start the program on its own terminal; it is killed at the end of the test."""
     started: list[tuple[subprocess.Popen[bytes], int]] = []
 
-    def begin(*args: object, **environment: str) -> Running:
+    def launch(*args: object, **environment: str) -> RunningProgram:
         ours, its = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-c", ON_TERMINAL, PROGRAM, *map(str, args)],
@@ -309,9 +309,9 @@ def terminal() -> Iterator[Callable[..., Running]]:
         )
         os.close(its)
         started.append((process, ours))
-        return Running(process, ours)
+        return RunningProgram(process, ours)
 
-    yield begin
+    yield launch
     for process, fd in started:
         process.kill()
         process.wait(SECONDS)
@@ -320,7 +320,7 @@ def terminal() -> Iterator[Callable[..., Running]]:
 
 @pytest.fixture
 def held_lock(path: Path) -> Iterator[Path]:
-    """The bus, locked by somebody else."""
+    """The bus, locked by another writer."""
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield path

@@ -207,8 +207,8 @@ def test_the_content_of_a_file_does_not_control_the_terminal(check: Run, fill: R
 
 
 @pytest.mark.parametrize("name", ["a\nb.md", "\x1b[2J.md", os.fsdecode(b"\xff.md"), " .md", "-.md"])
-def test_hostile_names(run: Run, fill: Run, place: Path, name: str) -> None:
-    path = place / name
+def test_hostile_names(run: Run, fill: Run, here: Path, name: str) -> None:
+    path = here / name
     fill("one", "x" * 50, to=path)
     path.write_bytes(path.read_bytes()[:-20])
     for flags, code in (([], 1), (["--fix"], 0), ([], 0)):

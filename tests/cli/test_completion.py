@@ -1,4 +1,4 @@
-"""`run-agent completion`: what a shell then completes."""
+"""`run-agent completion`: the script, and what a shell completes with it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_fish(program: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A root with two projects, tasks, and what is none."""
+    """A root with two projects, tasks, and entries that are neither."""
     root = tmp_path / "home/runs"
     for name in ("demo/t1", "demo/t2", "demo/.hidden", "shop/x", "a b", "new\nline", "$(touch x)"):
         (root / name).mkdir(parents=True)
@@ -106,7 +106,7 @@ def test_projects_and_tasks(
 
 
 def candidates(*words: str) -> list[str]:
-    """What is offered for the last of these words."""
+    """The candidates for the last of these words."""
     completer = ShellComplete(main.run_agent, {}, "run-agent", "_RUN_AGENT_COMPLETE")
     return [item.value for item in completer.get_completions(list(words[:-1]), words[-1])]
 

@@ -16,9 +16,9 @@ BAD_IDS = ["", "  ", ".", "..", "a..b", "a/b", "/", "a\\b", "a\nb", "a\x1bb", "a
 
 
 @pytest.fixture(autouse=True)
-def everything(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every source there is names another bus."""
-    (place / "MESSAGE-BUS.md").touch()
+def everything(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every source names a different bus."""
+    (here / "MESSAGE-BUS.md").touch()
     monkeypatch.setenv("MESSAGE_BUS", "/env/a.md")
     monkeypatch.setenv("JRUN_MESSAGE_BUS", "/env/b.md")
     monkeypatch.setenv("JRUN_RUNS_DIR", "/runs")
@@ -28,7 +28,7 @@ FLAGS = Flags("/flag.md", None, "p", "t")
 TASK_BUS = "/runs/p/t/TASK-MESSAGE-BUS.md"
 
 
-def test_the_order_of_post(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_of_post(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert context.bus_to_post(FLAGS).value == "/flag.md"
     flags = FLAGS._replace(bus=None)
     assert context.bus_to_post(flags).value == "/env/a.md"
@@ -37,22 +37,22 @@ def test_the_order_of_post(place: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv("JRUN_MESSAGE_BUS")
     assert context.bus_to_post(flags).value == TASK_BUS
     assert context.bus_to_post(flags._replace(task=None)).value == "/runs/p/PROJECT-MESSAGE-BUS.md"
-    assert context.bus_to_post(Flags()).value == str(place / "MESSAGE-BUS.md")
+    assert context.bus_to_post(Flags()).value == str(here / "MESSAGE-BUS.md")
 
 
-def test_the_order_of_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_of_read(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert context.bus_to_read(Flags(project="p", task="t")).value == TASK_BUS
     assert context.bus_to_read(Flags("/flag.md")).value == "/flag.md"
     assert context.bus_to_read(Flags()).value == "/env/a.md"
     monkeypatch.delenv("MESSAGE_BUS")
     assert context.bus_to_read(Flags()).value == "/env/b.md"
     monkeypatch.delenv("JRUN_MESSAGE_BUS")
-    assert context.bus_to_read(Flags()).value == str(place / "MESSAGE-BUS.md")
+    assert context.bus_to_read(Flags()).value == str(here / "MESSAGE-BUS.md")
 
 
-def test_nothing_names_a_bus(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (place / "MESSAGE-BUS.md").unlink()
-    monkeypatch.setenv("MESSAGE_BUS", "")  # empty is as good as not set
+def test_nothing_names_a_bus(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "MESSAGE-BUS.md").unlink()
+    monkeypatch.setenv("MESSAGE_BUS", "")  # empty counts as not set
     monkeypatch.delenv("JRUN_MESSAGE_BUS")
     for resolve in (context.bus_to_post, context.bus_to_read):
         with pytest.raises(BusNotFoundError, match="--bus FILE, MESSAGE_BUS, or --project"):
@@ -66,15 +66,15 @@ def test_the_order_of_the_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert context.root_directory(Flags()) == str(tmp_path / "home/.run-agent/runs")
 
 
-def test_the_walk_goes_upward(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_walk_goes_upward(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MESSAGE_BUS")
     monkeypatch.delenv("JRUN_MESSAGE_BUS")
-    below = place / "a/b"
+    below = here / "a/b"
     below.mkdir(parents=True)
     monkeypatch.chdir(below)
-    assert context.bus_to_post(Flags()).value == str(place / "MESSAGE-BUS.md")
-    (place / "a/TASK-MESSAGE-BUS.md").touch()
-    assert context.bus_to_read(Flags()).value == str(place / "a/TASK-MESSAGE-BUS.md")
+    assert context.bus_to_post(Flags()).value == str(here / "MESSAGE-BUS.md")
+    (here / "a/TASK-MESSAGE-BUS.md").touch()
+    assert context.bus_to_read(Flags()).value == str(here / "a/TASK-MESSAGE-BUS.md")
 
 
 @pytest.mark.parametrize("bad", BAD_IDS)
@@ -108,13 +108,15 @@ def test_bus_with_project_is_a_contradiction_for_a_reader() -> None:
 
 
 def scope(bus: str = "/x/BUS.md", **flags: str) -> tuple[str, str, str]:
-    found = context.scope(Flags(**flags), bus)
-    project, task, run = (found[name].value if name in found else "" for name in ("project_id", "task_id", "run_id"))
+    resolved = context.scope(Flags(**flags), bus)
+    project, task, run = (
+        resolved[name].value if name in resolved else "" for name in ("project_id", "task_id", "run_id")
+    )
     return project, task, run
 
 
 @pytest.fixture
-def all_hints(monkeypatch: pytest.MonkeyPatch) -> None:
+def all_sources(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "RUN_FOLDER": "/r/p2/t2/runs/r2",
         "TASK_FOLDER": "/r/p3/t3",
@@ -125,7 +127,7 @@ def all_hints(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-@pytest.mark.usefixtures("all_hints")
+@pytest.mark.usefixtures("all_sources")
 def test_the_order_of_inference(monkeypatch: pytest.MonkeyPatch) -> None:
     bus = "/r/p1/t1/TASK-MESSAGE-BUS.md"
     assert scope(bus, project="p0", task="t0", run="r0") == ("p0", "t0", "r0")
@@ -137,7 +139,7 @@ def test_the_order_of_inference(monkeypatch: pytest.MonkeyPatch) -> None:
     assert scope() == ("p4", "t4", "r4")
 
 
-@pytest.mark.usefixtures("all_hints")
+@pytest.mark.usefixtures("all_sources")
 def test_a_task_from_a_path_counts_only_in_that_paths_project(monkeypatch: pytest.MonkeyPatch) -> None:
     assert scope("/r/p1/t1/TASK-MESSAGE-BUS.md", project="p3") == ("p3", "t3", "r2")
     assert scope("/r/p1/PROJECT-MESSAGE-BUS.md") == ("p1", "t4", "r2")  # not t2: that is p2's
@@ -166,9 +168,9 @@ def test_a_run_folder_of_another_shape_says_nothing(folder: str, monkeypatch: py
     assert scope() == ("", "", "")
 
 
-def test_a_relative_folder_is_taken_from_here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_folder_is_taken_from_here(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASK_FOLDER", "t")
-    assert scope() == (place.name, "t", "")
+    assert scope() == (here.name, "t", "")
 
 
 def test_the_project_bus_says_no_task() -> None:
@@ -178,7 +180,7 @@ def test_the_project_bus_says_no_task() -> None:
 
 def test_every_answer_has_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JRUN_ID", "r")
-    rules = {name: found.rule for name, found in context.scope(Flags(project="p"), TASK_BUS).items()}
+    rules = {name: resolved.rule for name, resolved in context.scope(Flags(project="p"), TASK_BUS).items()}
     assert rules == {"project_id": "the flags", "task_id": "the path of the bus", "run_id": "JRUN_ID"}
     assert context.bus_to_post(Flags()).rule == "MESSAGE_BUS"
 
@@ -200,48 +202,48 @@ def test_the_directory_of_a_plain_bus_is_the_last_to_name_the_project(monkeypatc
 
 
 @pytest.fixture
-def doubt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str | None]:
-    """What makes a post doubtful whose bus MESSAGE_BUS names."""
+def misdirection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str | None]:
+    """The warning of a post whose bus MESSAGE_BUS names."""
     monkeypatch.setenv("JRUN_RUNS_DIR", "/runs")
 
-    def ask(bus: str, **flags: str) -> str | None:
+    def check(bus: str, **flags: str) -> str | None:
         monkeypatch.setenv("MESSAGE_BUS", bus)
         return context.misdirection(Flags(**flags), context.bus_to_post(Flags(**flags)))
 
-    return ask
+    return check
 
 
-def test_flags_that_name_another_bus_than_the_variable(doubt: Callable[..., str | None]) -> None:
+def test_flags_that_name_another_bus_than_the_variable(misdirection: Callable[..., str | None]) -> None:
     for bus in ("/env/a.md", "/runs/q/t/TASK-MESSAGE-BUS.md", "/elsewhere/p/t/TASK-MESSAGE-BUS.md"):
-        said = doubt(bus, project="p", task="t")
-        assert said
-        assert bus in said
-        assert TASK_BUS in said
-        assert "MESSAGE_BUS" in said
-    assert doubt("/runs/p/PROJECT-MESSAGE-BUS.md", project="p", task="t")
+        warning = misdirection(bus, project="p", task="t")
+        assert warning
+        assert bus in warning
+        assert TASK_BUS in warning
+        assert "MESSAGE_BUS" in warning
+    assert misdirection("/runs/p/PROJECT-MESSAGE-BUS.md", project="p", task="t")
 
 
-def test_flags_that_agree_with_the_variable(doubt: Callable[..., str | None], place: Path) -> None:
-    assert doubt(TASK_BUS, project="p", task="t") is None
-    (place / "link").symlink_to(place)
-    (place / "p").mkdir()
-    assert doubt(str(place / "link/p/PROJECT-MESSAGE-BUS.md"), project="p", root=str(place)) is None
-    assert doubt("/env/a.md", project="no/directory") is None, "it names no bus"
+def test_flags_that_agree_with_the_variable(misdirection: Callable[..., str | None], here: Path) -> None:
+    assert misdirection(TASK_BUS, project="p", task="t") is None
+    (here / "link").symlink_to(here)
+    (here / "p").mkdir()
+    assert misdirection(str(here / "link/p/PROJECT-MESSAGE-BUS.md"), project="p", root=str(here)) is None
+    assert misdirection("/env/a.md", project="no/directory") is None, "the flags name no bus"
     assert context.misdirection(FLAGS, context.bus_to_post(FLAGS)) is None, "--bus comes first"
 
 
 def test_a_directory_of_another_project_than_the_variable(
-    doubt: Callable[..., str | None], place: Path, monkeypatch: pytest.MonkeyPatch
+    misdirection: Callable[..., str | None], here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    below = place / "q" / "t"
+    below = here / "q" / "t"
     below.mkdir(parents=True)
     (below / "TASK-MESSAGE-BUS.md").touch()
     monkeypatch.chdir(below)
-    said = doubt(TASK_BUS)
-    assert said
-    assert str(below / "TASK-MESSAGE-BUS.md") in said
-    assert "project p" in said
-    assert doubt("/env/a.md") is None, "it says no project"
-    assert doubt("/runs/q/other/TASK-MESSAGE-BUS.md") is None, "the same project"
+    warning = misdirection(TASK_BUS)
+    assert warning
+    assert str(below / "TASK-MESSAGE-BUS.md") in warning
+    assert "project p" in warning
+    assert misdirection("/env/a.md") is None, "the path names no project"
+    assert misdirection("/runs/q/other/TASK-MESSAGE-BUS.md") is None, "the same project"
     monkeypatch.chdir("/")
-    assert doubt(TASK_BUS) is None, "no bus is here"
+    assert misdirection(TASK_BUS) is None, "no bus is here"

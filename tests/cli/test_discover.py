@@ -1,4 +1,4 @@
-"""`run-agent bus discover`: the first bus upward, and what would be used from here."""
+"""`run-agent bus discover`: the first bus upward, and which bus would be used here."""
 
 from __future__ import annotations
 
@@ -18,63 +18,63 @@ def discover(run: Run) -> Run:
     return lambda *args: run("bus", "discover", *args)
 
 
-def test_the_order_of_names(discover: Run, place: Path) -> None:
+def test_the_order_of_names(discover: Run, here: Path) -> None:
     for name in NAMES:
-        (place / name).touch()
+        (here / name).touch()
     for name in NAMES:
-        assert discover() == (0, f"{place / name}\n".encode(), "")
-        (place / name).unlink()
+        assert discover() == (0, f"{here / name}\n".encode(), "")
+        (here / name).unlink()
 
 
-def test_a_nearer_directory_comes_before_a_better_name(discover: Run, place: Path) -> None:
-    (place / "TASK-MESSAGE-BUS.md").touch()
-    near = place / "near"
+def test_a_nearer_directory_comes_before_a_better_name(discover: Run, here: Path) -> None:
+    (here / "TASK-MESSAGE-BUS.md").touch()
+    near = here / "near"
     (near / "below").mkdir(parents=True)
     (near / "MESSAGE-BUS.md").touch()
     assert discover("--from", near / "below").out == f"{near / 'MESSAGE-BUS.md'}\n"
     assert discover("--from", "near").out == f"{near / 'MESSAGE-BUS.md'}\n"
-    assert discover().out == f"{place / 'TASK-MESSAGE-BUS.md'}\n"
+    assert discover().out == f"{here / 'TASK-MESSAGE-BUS.md'}\n"
 
 
-def test_only_regular_files_count(discover: Run, place: Path) -> None:
-    (place / "MESSAGE-BUS.md").touch()
-    (place / "below").mkdir()
-    (place / "below/TASK-MESSAGE-BUS.md").mkdir()
-    (place / "below/PROJECT-MESSAGE-BUS.md").symlink_to(place / "MESSAGE-BUS.md")
-    assert discover("--from", "below").out == f"{place / 'MESSAGE-BUS.md'}\n"
+def test_only_regular_files_count(discover: Run, here: Path) -> None:
+    (here / "MESSAGE-BUS.md").touch()
+    (here / "below").mkdir()
+    (here / "below/TASK-MESSAGE-BUS.md").mkdir()
+    (here / "below/PROJECT-MESSAGE-BUS.md").symlink_to(here / "MESSAGE-BUS.md")
+    assert discover("--from", "below").out == f"{here / 'MESSAGE-BUS.md'}\n"
 
 
-def test_there_is_none(discover: Run, refused: Run, place: Path) -> None:
-    refused(discover(), 3, "no TASK-MESSAGE-BUS.md, PROJECT-MESSAGE-BUS.md, MESSAGE-BUS.md", str(place))
-    refused(discover("--json"), 3, str(place))
+def test_no_bus_file(discover: Run, refused: Run, here: Path) -> None:
+    refused(discover(), 3, "no TASK-MESSAGE-BUS.md, PROJECT-MESSAGE-BUS.md, MESSAGE-BUS.md", str(here))
+    refused(discover("--json"), 3, str(here))
 
 
 @pytest.mark.parametrize("start", ["missing", "file"])
-def test_from_where_there_is_no_directory(start: str, discover: Run, refused: Run, place: Path) -> None:
-    (place / "file").touch()
+def test_from_where_there_is_no_directory(start: str, discover: Run, refused: Run, here: Path) -> None:
+    (here / "file").touch()
     refused(discover("--from", start), 2, "--from")
 
 
-def test_json(discover: Run, place: Path) -> None:
-    (place / "MESSAGE-BUS.md").touch()
-    assert discover("--json").json == [{"bus": str(place / "MESSAGE-BUS.md")}]
+def test_json(discover: Run, here: Path) -> None:
+    (here / "MESSAGE-BUS.md").touch()
+    assert discover("--json").json == [{"bus": str(here / "MESSAGE-BUS.md")}]
 
 
-def test_json_of_a_name_that_is_not_utf8(discover: Run, place: Path) -> None:
-    odd = Path(f"{place}/odd\udcff")
+def test_json_of_a_name_that_is_not_utf8(discover: Run, here: Path) -> None:
+    odd = Path(f"{here}/odd\udcff")
     odd.mkdir()
     (odd / "MESSAGE-BUS.md").touch()
     assert discover("--from", odd).code == 0
     result = discover("--from", odd, "--json")
     assert result.code == 0, result.err
-    assert result.json[0]["bus"].startswith(str(place))
+    assert result.json[0]["bus"].startswith(str(here))
     assert discover("--from", odd, "--json", "--explain").code == 0
 
 
-def test_the_environment_does_not_matter(discover: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (place / "MESSAGE-BUS.md").touch()
+def test_the_environment_does_not_matter(discover: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "MESSAGE-BUS.md").touch()
     monkeypatch.setenv("MESSAGE_BUS", "/elsewhere.md")
-    assert discover().out == f"{place / 'MESSAGE-BUS.md'}\n"
+    assert discover().out == f"{here / 'MESSAGE-BUS.md'}\n"
 
 
 def test_explain(discover: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,21 +104,21 @@ def test_explain(discover: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ]
 
 
-def test_explain_the_environment(discover: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explain_the_environment(discover: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESSAGE_BUS", "/x.md")
     assert discover("--explain").lines[:3] == [
         "post       /x.md  (MESSAGE_BUS)",
         "read       /x.md  (MESSAGE_BUS)",
         "project_id none",
     ]
-    assert place.exists()
+    assert here.exists()
 
 
-def test_explain_from_elsewhere(discover: Run, place: Path) -> None:
-    (place / "below").mkdir()
-    (place / "below/MESSAGE-BUS.md").touch()
+def test_explain_from_elsewhere(discover: Run, here: Path) -> None:
+    (here / "below").mkdir()
+    (here / "below/MESSAGE-BUS.md").touch()
     assert (
-        discover("--explain", "--from", "below").lines[0].startswith(f"post       {place / 'below/MESSAGE-BUS.md'}  (")
+        discover("--explain", "--from", "below").lines[0].startswith(f"post       {here / 'below/MESSAGE-BUS.md'}  (")
     )
 
 
@@ -130,14 +130,14 @@ def test_explain_nothing(discover: Run) -> None:
     assert discover("--explain", "--json").json[0]["post"] is None
 
 
-def test_explain_agrees_with_post(discover: Run, run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JRUN_MESSAGE_BUS", str(place / "x.md"))
+def test_explain_agrees_with_post(discover: Run, run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JRUN_MESSAGE_BUS", str(here / "x.md"))
     monkeypatch.setenv("JRUN_PROJECT_ID", "p")
     monkeypatch.setenv("TASK_FOLDER", "/r/p/t")
     [explained] = discover("--explain", "--json").json
     [posted] = run("bus", "post", "--body", "x", "--json").json
-    assert (place / "x.md").exists()
-    assert explained["post"]["value"] == str(place / "x.md")
+    assert (here / "x.md").exists()
+    assert explained["post"]["value"] == str(here / "x.md")
     for name in ("project_id", "task_id"):
         assert explained[name]["value"] == posted[name]
     assert explained["run_id"] is None
@@ -152,7 +152,7 @@ SECRET = ["bus", "post", "--body", "a secret"]
 
 @pytest.fixture
 def planted(public: Path, as_user: Run) -> Path:
-    """A bus that a user left in a directory like /tmp, above one of another user."""
+    """A bus that one user created in a directory like /tmp, above a directory of another user."""
     public.chmod(0o1777)
     (public / "build").mkdir()
     os.chown(public / "build", VICTIM, VICTIM)

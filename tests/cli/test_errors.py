@@ -1,4 +1,4 @@
-"""Exit codes, errors as sentences, help, and what is not imported."""
+"""Exit codes, errors as sentences, help, and what may be imported."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ HERE = ["--bus", "BUS.md", "--body", "x"]
 
 
 @pytest.fixture
-def things(place: Path, fill: Run) -> None:
-    """A bus, and what is none."""
+def prepared_files(here: Path, fill: Run) -> None:
+    """A bus, and files that are not one."""
     fill("x")
-    (place / "directory").mkdir()
-    (place / "file").write_text("x")
-    (place / "link.md").symlink_to("BUS.md")
-    os.mkfifo(place / "fifo.md")
+    (here / "directory").mkdir()
+    (here / "file").write_text("x")
+    (here / "link.md").symlink_to("BUS.md")
+    os.mkfifo(here / "fifo.md")
 
 
 MISTAKES: list[tuple[list[str], int, str]] = [
@@ -102,9 +102,11 @@ MISTAKES: list[tuple[list[str], int, str]] = [
 ]
 
 
-@pytest.mark.usefixtures("things")
+@pytest.mark.usefixtures("prepared_files")
 @pytest.mark.parametrize(("arguments", "code", "words"), MISTAKES)
-def test_a_mistake_is_told_in_a_sentence(arguments: list[str], code: int, words: str, program: Run, path: Path) -> None:
+def test_a_mistake_is_reported_in_a_sentence(
+    arguments: list[str], code: int, words: str, program: Run, path: Path
+) -> None:
     before = path.read_bytes()
     result = program(*arguments)
     assert "Traceback" not in result.err
@@ -154,18 +156,18 @@ def test_standard_output_is_full(shell: Run, fill: Run) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize("buffering", ["", "PYTHONUNBUFFERED=1 "])
-def test_a_stored_message_that_cannot_be_told_of(buffering: str, shell: Run, messages: Run) -> None:
-    """Whoever takes it for a failure posts twice."""
+def test_a_stored_message_whose_id_cannot_be_printed(buffering: str, shell: Run, messages: Run) -> None:
+    """A caller that takes it for a failure would post twice."""
     done = shell(f'{buffering}"$run" bus post --bus "$bus" --project p --body x > /dev/full')
     [message] = messages()
     assert f"{message.msg_id} is stored, but cannot be written to standard output" in done.stderr.decode()
     assert done.returncode == 70
 
 
-def test_the_current_directory_is_gone(shell: Run, place: Path) -> None:
-    (place / "gone").mkdir()
+def test_the_current_directory_is_gone(shell: Run, here: Path) -> None:
+    (here / "gone").mkdir()
     for verb in ("read", "discover", "post --body x"):
-        done = shell(f'cd gone && rmdir "$PWD" && "$run" bus {verb}; code=$?; mkdir -p "{place}/gone"; exit $code')
+        done = shell(f'cd gone && rmdir "$PWD" && "$run" bus {verb}; code=$?; mkdir -p "{here}/gone"; exit $code')
         assert done.returncode in (3, 6), done.stderr
         assert b"current directory" in done.stderr
 
@@ -219,9 +221,9 @@ def test_5_lock_timeout(post: Run, held_lock: Path) -> None:
     assert held_lock.exists()
 
 
-def test_6_refused(post: Run, read: Run, fails: Run, place: Path) -> None:
+def test_6_refused(post: Run, read: Run, fails: Run, here: Path) -> None:
     assert post("--type", "", "--body", "x").code == 6
-    assert read("--bus", place).code == 6
+    assert read("--bus", here).code == 6
     fails(PermissionError(13, "Permission denied", "/bus.md"))
     for result in (read(), post("--body", "x")):
         assert (result.code, result.err) == (6, "Error: /bus.md: Permission denied\n")
@@ -259,7 +261,7 @@ def test_130_interrupted(read: Run, post: Run, fails: Run) -> None:
 
 def test_130_while_lines_are_awaited(start: Run, path: Path) -> None:
     process = start("bus", "post", "--bus", path, "--project", "p", "--jsonl", stdin=subprocess.PIPE)
-    process.tell(b"{}\n")
+    process.send(b"{}\n")
     process.line()
     code, err = process.end(signal.SIGINT)
     assert (code, err.strip()) == (130, "")
@@ -347,9 +349,9 @@ print(*sorted(names), file=sys.stderr)
      ["bus", "discover", "--explain"], [*POST, *HERE]],
     ids=" ".join,
 )  # fmt: skip
-def test_what_is_imported(arguments: list[str], fill: Run, place: Path) -> None:
+def test_what_is_imported(arguments: list[str], fill: Run, here: Path) -> None:
     fill("x")
-    (place / "MESSAGE-BUS.md").touch()
+    (here / "MESSAGE-BUS.md").touch()
     command = [sys.executable, "-c", WHAT_IS_IMPORTED, *arguments]
     done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=True, text=True)
     imported = set(done.stderr.splitlines()[-1].split())
@@ -358,15 +360,15 @@ def test_what_is_imported(arguments: list[str], fill: Run, place: Path) -> None:
         assert imported == set()
 
 
-def test_130_before_it_has_begun(place: Path, shell: Run) -> None:
+def test_130_during_imports(here: Path, shell: Run) -> None:
     """Half the time of a short command is imports."""
-    (place / "click.py").write_text("raise KeyboardInterrupt")
-    done = shell(f'PYTHONPATH="{place}" "$run" bus read')
+    (here / "click.py").write_text("raise KeyboardInterrupt")
+    done = shell(f'PYTHONPATH="{here}" "$run" bus read')
     assert done.returncode == 130
     assert done.stderr.strip() == b""
 
 
-# --- how help is laid out --------------------------------------------------------------------
+# --- the layout of help ----------------------------------------------------------------------
 
 
 def every_help() -> Iterator[list[str]]:
@@ -387,8 +389,8 @@ def test_help_reads_well_at_any_width(
     examples = {line for line in lines if re.match(r"    (\S.* )?(run-agent|curl) ", line)}  # to copy, so one line each
     widest = max(len(line) for line in lines if line not in examples)
     assert widest <= min(columns, 100)
-    assert columns < 200 or widest > 80 or len(lines) < 20, "it uses the room there is"
+    assert columns < 200 or widest > 80 or len(lines) < 20, "it uses the width of the terminal"
     for line in lines:
-        assert not re.search(r"\w-$", line), "a word is cut"
+        assert not re.search(r"\w-$", line), "a word is split"
     terms = [match.end() for line in lines if (match := re.match(r"  -.*?  +(?=\S)", line))]
-    assert len(set(terms)) <= 1, "what options mean is in one column"
+    assert len(set(terms)) <= 1, "the descriptions of options are in one column"

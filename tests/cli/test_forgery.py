@@ -1,7 +1,7 @@
-"""Nothing that comes through the program forges a message, a field, or a line of what it shows.
+"""No input of the program forges a message, a field, or a line of its output.
 
-What comes in: JSON lines, the environment, names of files and directories, ids and arguments.
-What goes out: text, JSON and errors, to a pipe and to a terminal.
+Input: JSON lines, the environment, names of files and directories, ids and arguments.
+Output: text, JSON and errors, to a pipe and to a terminal.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GENUINE = "[2026-11-21 03:14:15]"
 FORGED = f"{GENUINE} (FACT) forged"
 RECORD = "---\nmsg_id: MSG-FORGED\ntype: FACT\nproject_id: p\n---\nforged\n"
 
-# What drives a terminal, starts a line for somebody, or changes the order of what is read.
+# What controls a terminal, starts a line for some readers, or changes the order of text.
 SIGNS = ["\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\x1b[2J", "\x1b]0;x\x07", "\x9b2J", "\x7f", "\b"]
 SIGNS += ["\u202a", "\u202e", "\u2066", "\u2069", "\u200e", "\u200f", "\u061c", "\ufeff"]
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -31,7 +31,7 @@ EVIL_NAME = f"d\n{FORGED}\x1b]0;x\x07\x9b\u202e\u2028\x1b[2J"
 
 
 def check_shown(text: str, genuine: int = 0) -> None:
-    """It is harmless to show, and so many lines of it, however they are told apart, are messages."""
+    """The text is harmless to a terminal, and has this many messages, whatever counts as a line end."""
     assert not UNSAFE.search(text), ascii(text)
     assert sum(line.startswith("[2") for line in text.splitlines()) == genuine, ascii(text)
 
@@ -133,7 +133,7 @@ def test_no_variable_forges_a_field(
 def test_dots_in_a_folder_name_no_project(
     variable: str, value: str, run: Run, path: Path, messages: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are followed, not taken for names."""
+    """They are resolved, not taken for names."""
     monkeypatch.setenv(variable, value)
     result = run("bus", "post", "--bus", path, "--body", "y")
     assert result.code in (0, 2)
@@ -145,37 +145,37 @@ def test_dots_in_a_folder_name_no_project(
     "name", [f"x\n\n{RECORD.replace('/', '')}.md", "\x1b[2J\udcff.md", "--bus.md", " ", "a\\b", "%s"]
 )
 def test_a_bus_of_any_name_holds_what_was_posted(
-    name: str, run: Run, place: Path, messages: Run, monkeypatch: pytest.MonkeyPatch, tally: Run
+    name: str, run: Run, here: Path, messages: Run, monkeypatch: pytest.MonkeyPatch, tally: Run
 ) -> None:
     monkeypatch.setenv("MESSAGE_BUS", name)
     for body in ("a", "b"):
         assert run("bus", "post", "--project", "p", "--body", body).code == 0
-    assert [message.body for message in messages(place / name)] == ["a", "b"]
+    assert [message.body for message in messages(here / name)] == ["a", "b"]
     check_shown(run("bus", "read").out, genuine=2)
     tally(TRIED, 1)
 
 
-def test_a_place_with_a_hostile_name_is_no_project(
-    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch, tally: Run
+def test_a_directory_with_a_hostile_name_is_not_a_project(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch, tally: Run
 ) -> None:
-    for bus in (place / EVIL_NAME / "PROJECT-MESSAGE-BUS.md", place / "p" / EVIL_NAME / "TASK-MESSAGE-BUS.md"):
+    for bus in (here / EVIL_NAME / "PROJECT-MESSAGE-BUS.md", here / "p" / EVIL_NAME / "TASK-MESSAGE-BUS.md"):
         bus.parent.mkdir(parents=True)
         bus.touch()
         monkeypatch.chdir(bus.parent)
         result = run("bus", "post", "--body", "x")
-        assert result.code == 6, "its id cannot stand in a header"
+        assert result.code == 6, "its name cannot be an id in a header"
         check_shown(result.err)
         assert bus.read_bytes() == b""
     tally(TRIED, 2)
 
 
-# --- what is shown -----------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def evil_place(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hostile_directory(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a hostile name, which is the current one, and a bus in it."""
-    directory = place / EVIL_NAME
+    directory = here / EVIL_NAME
     directory.mkdir()
     monkeypatch.chdir(directory)
     with MessageBus(directory / "MESSAGE-BUS.md") as bus:
@@ -202,9 +202,11 @@ COMMANDS: list[tuple[list[str], int]] = [
 
 
 @pytest.mark.parametrize(("arguments", "genuine"), COMMANDS)
-def test_no_name_forges_a_line(arguments: list[str], genuine: int, run: Run, evil_place: Path, tally: Run) -> None:
-    (evil_place / "link.md").symlink_to("x")
-    (evil_place / "MESSAGE-BUS.md.99991231-235959-999999.archived").mkdir()  # behind it no rotation can be
+def test_no_name_forges_a_line(
+    arguments: list[str], genuine: int, run: Run, hostile_directory: Path, tally: Run
+) -> None:
+    (hostile_directory / "link.md").symlink_to("x")
+    (hostile_directory / "MESSAGE-BUS.md.99991231-235959-999999.archived").mkdir()  # no rotation can come after it
     result = run(*arguments)
     check_shown(result.out, genuine)
     check_shown(result.err)
@@ -215,8 +217,8 @@ def test_no_name_forges_a_line(arguments: list[str], genuine: int, run: Run, evi
 @pytest.mark.parametrize(
     "arguments", [["discover"], ["read", "--since", EVIL], ["read", "--bus", "none.md"], ["read", EVIL]]
 )
-def test_nor_does_it_drive_a_terminal(arguments: list[str], terminal: Run, evil_place: Path, tally: Run) -> None:
-    assert evil_place.is_dir()
+def test_nor_does_it_drive_a_terminal(arguments: list[str], terminal: Run, hostile_directory: Path, tally: Run) -> None:
+    assert hostile_directory.is_dir()
     shown = terminal("bus", *arguments).rest().decode().replace("\r\n", "\n")
     check_shown(shown)
     assert "forged" in shown
@@ -259,8 +261,8 @@ def test_no_field_shows_as_another(evil: str, read: Run, path: Path, tally: Run)
     tally(TRIED, 1)
 
 
-def test_a_line_of_json_is_a_line_for_everybody(read: Run, fill: Run, messages: Run, tally: Run) -> None:
-    """Also for who takes U+2028 or U+0085 for the end of a line, and for a terminal."""
+def test_a_line_of_json_is_a_line_for_every_reader(read: Run, fill: Run, messages: Run, tally: Run) -> None:
+    """Also for readers that end a line at U+2028 or U+0085, and for a terminal."""
     fill(EVIL, *SIGNS)
     out = read("--json", "--tail", "0").out
     check_shown(out)

@@ -1,4 +1,4 @@
-"""`~` where no shell replaces it, and users without a home: never a directory named `~`."""
+"""`~` where no shell expands it, and users without a home: no directory named `~` is ever made."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_named_so(place: Path) -> Any:
+def nothing_is_named_so(here: Path) -> Any:
     yield
-    assert [path for path in place.parent.rglob("*") if path.name.startswith("~")] == []
+    assert [path for path in here.parent.rglob("*") if path.name.startswith("~")] == []
 
 
 @pytest.mark.parametrize(
@@ -64,26 +64,26 @@ def test_a_tilde_in_other_places(home: Path, run: Run, fill: Run) -> None:
     assert f"{home / 'key'}: No such file" in run("serve", "--api-key-file=~/key").err
 
 
-def test_the_home_of_somebody(run: Run, refused: Run) -> None:
+def test_the_home_of_a_named_user(run: Run, refused: Run) -> None:
     assert f"{pwd.getpwnam(OUR_NAME).pw_dir}/no-such/x.md" in run("bus", "read", f"--bus=~{OUR_NAME}/no-such/x.md").err
     for flag in ("--bus", "--root"):
         refused(run(*POST, f"{flag}=~no-such-user/x"), 6, "there is no user no-such-user", "./~no-such-user")
 
 
-def test_a_file_of_that_name_may_be_meant(run: Run, place: Path) -> None:
+def test_a_file_of_that_name_may_be_meant(run: Run, here: Path) -> None:
     assert run(*POST, "--bus", "./~x.md").code == 0
-    (place / "~x.md").unlink()
+    (here / "~x.md").unlink()
 
 
 @pytest.mark.parametrize("home", [{}, {"HOME": ""}])
-def test_without_a_home_variable_the_users_own_is_taken(home: dict[str, str], program: Run, place: Path) -> None:
+def test_without_a_home_variable_the_users_own_is_taken(home: dict[str, str], program: Run, here: Path) -> None:
     result = program("bus", "read", "--project", "no-such-project", env={"PATH": os.environ["PATH"], **home})
     assert f"{pwd.getpwuid(os.getuid()).pw_dir}/.run-agent/runs/no-such-project/" in result.err.replace("//", "/")
-    assert list(place.iterdir()) == []
+    assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("home", ["~", "relative", "."])
-def test_a_home_that_is_no_place(home: str, run: Run, refused: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_is_not_absolute(home: str, run: Run, refused: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", home)
     refused(run(*POST), 6, "not an absolute path", "HOME")
 

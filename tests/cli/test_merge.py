@@ -16,9 +16,9 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def sides(place: Path, fill: Callable[..., list[Message]]) -> list[Path]:
+def sides(here: Path, fill: Callable[..., list[Message]]) -> list[Path]:
     """BASE, OURS and THEIRS, with a message each."""
-    paths = [place / name for name in ("base.md", "ours.md", "theirs.md")]
+    paths = [here / name for name in ("base.md", "ours.md", "theirs.md")]
     for path in paths:
         fill(path.stem, to=path)
     return paths
@@ -61,8 +61,8 @@ def test_ours_keeps_its_owner(merge: Run, sides: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("base", ["/dev/null", "empty.md"])
-def test_base_may_be_empty(base: str, merge: Run, sides: list[Path], place: Path, messages: Run) -> None:
-    (place / "empty.md").touch()
+def test_base_may_be_empty(base: str, merge: Run, sides: list[Path], here: Path, messages: Run) -> None:
+    (here / "empty.md").touch()
     _, ours, theirs = sides
     assert merge(base, ours, theirs).code == 0
     assert {message.body for message in messages(ours)} == {"ours", "theirs"}
@@ -86,12 +86,12 @@ def test_a_file_that_cannot_be_read(which: int, state: str, merge: Run, sides: l
         assert sides[1].read_bytes() == before
 
 
-def test_ours_must_not_be_a_link(merge: Run, sides: list[Path], refused: Run, place: Path) -> None:
+def test_ours_must_not_be_a_link(merge: Run, sides: list[Path], refused: Run, here: Path) -> None:
     before = sides[1].read_bytes()
-    (place / "link.md").symlink_to(sides[1])
+    (here / "link.md").symlink_to(sides[1])
     refused(merge(sides[0], "link.md", sides[2]), 6, "link.md", "not a regular file")
     assert sides[1].read_bytes() == before
-    assert (place / "link.md").is_symlink()
+    assert (here / "link.md").is_symlink()
 
 
 def test_a_write_that_fails(
@@ -124,14 +124,14 @@ def test_usage(args: list[str], word: str, merge: Run, refused: Run) -> None:
 
 @pytest.mark.parametrize("flag", ["--install", "--uninstall"])
 def test_no_repository(
-    flag: str, merge: Run, refused: Run, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    flag: str, merge: Run, refused: Run, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     refused(merge(flag), 6, "not a git repository", "work tree")
-    assert list(place.iterdir()) == []
+    assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("flag", ["--install", "--uninstall"])
-def test_no_git(flag: str, merge: Run, refused: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(place))
+def test_no_git(flag: str, merge: Run, refused: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(here))
     refused(merge(flag), 6, "git is not on the PATH")

@@ -1,4 +1,4 @@
-"""`run-agent bus post`: where it goes, what it says, and what it prints."""
+"""`run-agent bus post`: which bus, which fields, and what it prints."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def test_directories_of_a_project_are_made(
     assert (tmp_path / "runs/p/PROJECT-MESSAGE-BUS.md").is_file()
 
 
-def test_the_directory_of_a_named_bus_must_exist(run: Run, refused: Run, place: Path) -> None:
+def test_the_directory_of_a_named_bus_must_exist(run: Run, refused: Run, here: Path) -> None:
     result = run("bus", "post", "--bus", "new/BUS.md", "--project", "p", "--body", "x")
-    refused(result, 6, f"there is no directory {place / 'new'}", "create it")
-    assert not (place / "new").exists()
+    refused(result, 6, f"there is no directory {here / 'new'}", "create it")
+    assert not (here / "new").exists()
 
 
 def test_the_directory_of_a_bus_in_the_environment_must_exist(
-    run: Run, refused: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, refused: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MESSAGE_BUS", "new/BUS.md")
     refused(run("bus", "post", "--project", "p", "--body", "x"), 6, "there is no directory")
-    assert not (place / "new").exists()
+    assert not (here / "new").exists()
 
 
 @pytest.mark.parametrize("bad", ["", " ", ".", "..", "a..b", "a/b", "a\\b", "a\tb"])
@@ -118,9 +118,9 @@ def test_with_a_body_standard_input_is_not_touched(start: Run, messages: Run, pa
     assert [message.body for message in messages()] == ["x"]
 
 
-def test_with_a_body_a_pipe_keeps_its_contents(path: Path, place: Path) -> None:
-    (place / "piped").write_bytes(b"for somebody else")
-    with (place / "piped").open("rb") as source:
+def test_with_a_body_a_pipe_keeps_its_contents(path: Path, here: Path) -> None:
+    (here / "piped").write_bytes(b"for the next command")
+    with (here / "piped").open("rb") as source:
         subprocess.run(
             ["sh", "-c", 'run="$0"; "$run" bus post --bus "$1" --project p --body x && cat > rest', PROGRAM, path],
             stdin=source,
@@ -128,18 +128,18 @@ def test_with_a_body_a_pipe_keeps_its_contents(path: Path, place: Path) -> None:
             check=True,
             timeout=SECONDS,
         )
-    assert (place / "rest").read_bytes() == b"for somebody else"
+    assert (here / "rest").read_bytes() == b"for the next command"
 
 
-def test_a_redirected_file(path: Path, place: Path, messages: Run) -> None:
-    (place / "text").write_text("from a file\n")
-    with (place / "text").open() as source:
+def test_a_redirected_file(path: Path, here: Path, messages: Run) -> None:
+    (here / "text").write_text("from a file\n")
+    with (here / "text").open() as source:
         command = [PROGRAM, "bus", "post", "--bus", path, "--project", "p"]
         assert subprocess.run(command, stdin=source, capture_output=True, check=True, timeout=SECONDS)
     assert messages()[0].body == "from a file"
 
 
-def test_what_is_not_utf8_is_refused(post: Run, refused: Run, path: Path) -> None:
+def test_input_that_is_not_utf8_is_refused(post: Run, refused: Run, path: Path) -> None:
     refused(post(stdin=b"caf\xe9"), 6, "not UTF-8 at byte 3", "iconv")
     assert not path.exists()
 
@@ -171,7 +171,7 @@ def test_fields(post: Run, messages: Run) -> None:
     assert message.meta == {"a": "1", "b": "c=d", "e": ""}
 
 
-def test_an_issue_is_its_own(post: Run, messages: Run) -> None:
+def test_an_issue_defaults_to_its_own_id(post: Run, messages: Run) -> None:
     assert post("--type", "ISSUE", "--body", "x").code == 0
     [message] = messages()
     assert message.issue_id == message.msg_id
@@ -228,7 +228,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_rotation_that_fails_is_said_in_a_sentence(fill: Run, messages: Run, path: Path) -> None:
+def test_a_failed_rotation_is_reported_in_a_sentence(fill: Run, messages: Run, path: Path) -> None:
     fill("a")
     command = ["bus", "post", "--bus", str(path), "--project", "p", "--body", "b", "--rotate-bytes", "1"]
     done = subprocess.run([sys.executable, "-c", NO_RENAME, *command], capture_output=True, check=True, timeout=SECONDS)
@@ -257,7 +257,7 @@ def test_a_held_lock(post: Run, refused: Run, held_lock: Path) -> None:
     started = time.monotonic()
     result = post("--body", "x", "--lock-timeout", "0.3")
     assert 0.3 <= time.monotonic() - started < SECONDS
-    refused(result, 5, f"could not lock {held_lock}", "1 attempt,")  # so that these seconds are all
+    refused(result, 5, f"could not lock {held_lock}", "1 attempt,")  # so the seconds are the total
     assert held_lock.read_bytes() == b""
 
 
@@ -266,7 +266,7 @@ def test_a_lock_timeout_of_nothing(post: Run, refused: Run, held_lock: Path) -> 
 
 
 @pytest.mark.parametrize("seconds", ["inf", "1e10"])
-def test_to_wait_very_long_is_fine(seconds: str, post: Run) -> None:
+def test_a_very_long_lock_timeout_is_accepted(seconds: str, post: Run) -> None:
     assert post("--body", "x", "--lock-timeout", seconds).code == 0
 
 
@@ -312,12 +312,12 @@ def test_each_id_comes_as_its_line_arrives(start: Run, messages: Run, path: Path
     process = start("bus", "post", "--bus", path, "--project", "p", "--jsonl", "--quiet", stdin=subprocess.PIPE)
     ids = []
     for number in range(3):
-        process.tell(b'{"type": "FACT", "body": "%d"}\n' % number)
+        process.send(b'{"type": "FACT", "body": "%d"}\n' % number)
         ids.append(process.line())
         assert [message.msg_id for message in messages()] == ids
-    process.tell(b"oops\n")
-    assert process.error_line().startswith("Error: line 4: invalid JSON: ")
-    process.tell(b'{"body": "the last one"}')  # without a line end
+    process.send(b"oops\n")
+    assert process.stderr_line().startswith("Error: line 4: invalid JSON: ")
+    process.send(b'{"body": "the last one"}')  # without a line end
     process.process.stdin.close()
     assert process.end() == (6, "")
     ids.append(process.rest().decode().strip())
@@ -428,22 +428,22 @@ def test_lines_need_a_project_too(run: Run, path: Path) -> None:
 
 def test_a_line_far_longer_than_a_pipe(start: Run, path: Path, messages: Run) -> None:
     process = start("bus", "post", "--bus", path, "--project", "p", "--jsonl", stdin=subprocess.PIPE)
-    process.tell(json.dumps({"body": "x" * 1_000_000}).encode() + b"\n")
+    process.send(json.dumps({"body": "x" * 1_000_000}).encode() + b"\n")
     assert process.line().startswith("msg_id: ")
     assert len(messages()[0].body) == 1_000_000
 
 
-# --- which bus, without a word --------------------------------------------------------------------
+# --- which bus, without flags ---------------------------------------------------------------------
 
 
-def test_a_bus_made_by_touch(run: Run, place: Path, messages: Run) -> None:
-    (place / "MESSAGE-BUS.md").touch()
+def test_a_bus_made_by_touch(run: Run, here: Path, messages: Run) -> None:
+    (here / "MESSAGE-BUS.md").touch()
     assert run("bus", "post", "--body", "x").code == 0
-    [message] = messages(place / "MESSAGE-BUS.md")
-    assert message.project_id == place.name
+    [message] = messages(here / "MESSAGE-BUS.md")
+    assert message.project_id == here.name
 
 
-def test_a_variable_that_overrides_the_flags_is_told(
+def test_a_variable_that_overrides_the_flags_is_reported(
     run: Run, path: Path, messages: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MESSAGE_BUS", str(path))
@@ -460,7 +460,7 @@ def test_a_variable_that_overrides_the_flags_is_told(
 
 @pytest.fixture
 def original(tmp_path: Path) -> Path:
-    """A bus of another task, with a message of each kind of field."""
+    """A bus of another task, whose messages have every field."""
     path = tmp_path / "old.md"
     with MessageBus(path) as bus:
         ts = datetime(2020, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
@@ -472,8 +472,8 @@ def original(tmp_path: Path) -> Path:
 
 
 def test_copy(run: Run, post: Run, original: Path, path: Path, messages: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JRUN_ID", "of the one who copies")
-    monkeypatch.setenv("JRUN_TASK_ID", "of the one who copies")
+    monkeypatch.setenv("JRUN_ID", "of the caller")
+    monkeypatch.setenv("JRUN_TASK_ID", "of the caller")
     lines = run("bus", "read", "--bus", original, "--tail", "0", "--json").raw
     result = post("--jsonl", "--copy", "--quiet", stdin=lines)
     assert (result.code, result.err) == (0, "")
@@ -481,7 +481,7 @@ def test_copy(run: Run, post: Run, original: Path, path: Path, messages: Run, mo
     assert [copy.msg_id for copy in copies] == result.lines
     assert [replace(copy, msg_id="") for copy in copies] == [replace(old, msg_id="") for old in messages(original)]
     assert post("--jsonl", "--copy", stdin=lines.splitlines()[-1]).code == 0
-    assert len(messages()) == 3, "what has a key is copied once"
+    assert len(messages()) == 3, "a message with a key is copied once"
 
 
 def test_a_copy_takes_the_flags_as_defaults(run: Run, post: Run, original: Path, messages: Run) -> None:
@@ -501,7 +501,7 @@ def test_stored_messages_are_refused_without_it(run: Run, post: Run, original: P
     assert not path.exists() or path.read_bytes() == b""
 
 
-def test_a_copy_of_a_torn_message_is_told(post: Run, messages: Run) -> None:
+def test_a_copy_of_a_torn_message_is_reported(post: Run, messages: Run) -> None:
     result = post("--jsonl", "--copy", stdin=b'{"msg_id": "MSG-1", "type": "FACT", "body": "cu", "intact": false}')
     assert (result.code, result.err.count("Warning: MSG-1 is torn or was edited")) == (0, 1)
     assert messages()[0].body == "cu"
@@ -511,23 +511,23 @@ def test_copy_without_lines(post: Run, refused: Run) -> None:
     refused(post("--copy", "--body", "x"), 2, "--jsonl")
 
 
-# --- types and ids that people write --------------------------------------------------------------
+# --- types and ids written by hand ----------------------------------------------------------------
 
 
 def test_a_type_is_stored_as_it_is_given(post: Run, read: Run, messages: Run) -> None:
-    for kind in ("Fact", "FACT", "issue"):
-        assert post("--type", kind, "--body", "x").code == 0
+    for type_ in ("Fact", "FACT", "issue"):
+        assert post("--type", type_, "--body", "x").code == 0
     first, second, issue = messages()
     assert (first.type, second.type) == ("Fact", "FACT")
-    assert (issue.type, issue.issue_id) == ("issue", issue.msg_id), "in whatever case it is one"
-    for asked in ("fact", "FACT", "fAcT"):
-        assert [data["msg_id"] for data in read("--type", asked, "--json").json] == [first.msg_id, second.msg_id]
+    assert (issue.type, issue.issue_id) == ("issue", issue.msg_id), "it is one in any case"
+    for requested in ("fact", "FACT", "fAcT"):
+        assert [data["msg_id"] for data in read("--type", requested, "--json").json] == [first.msg_id, second.msg_id]
 
 
 @pytest.mark.parametrize(
     "msg_id", ["a+1", "a/b/c", "сообщение", "消息-7", "a%2Fb", "a#1", "a:b", "é", "~x", "-x", "A=B"]
 )
-def test_ids_that_people_wrote(msg_id: str, run: Run, path: Path, messages: Run) -> None:
+def test_ids_written_by_hand(msg_id: str, run: Run, path: Path, messages: Run) -> None:
     path.write_text(f"---\nmsg_id: {msg_id}\ntype: FACT\nproject_id: p\n---\nby hand\n")
     ask = ("bus", "read", "--bus", path)
     assert run(*ask, f"--id={msg_id}").out.endswith("(FACT) by hand\n")

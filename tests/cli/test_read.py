@@ -82,8 +82,8 @@ def test_a_bus_of_archives_alone(read: Run, fill: Run, path: Path) -> None:
     assert read().out.endswith("(FACT) x\n")
 
 
-def test_the_path_is_told_in_full(run: Run, place: Path) -> None:
-    assert str(place / "x.md") in run("bus", "read", "--bus", "x.md").err
+def test_the_path_is_shown_in_full(run: Run, here: Path) -> None:
+    assert str(here / "x.md") in run("bus", "read", "--bus", "x.md").err
 
 
 # --- which messages --------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def test_an_unknown_cursor(read: Run, refused: Run, hundred: list[Message], path
 
 
 def test_an_empty_cursor_is_not_the_newest_twenty(read: Run, hundred: list[Message]) -> None:
-    """A script's --since "$last" with nothing in it must not skip messages in silence."""
+    """If "$last" is empty in a script, --since "$last" must not skip messages silently."""
     result = read("--since", "", "--json")
     assert result.code != 0 or len(result.lines) == len(hundred)
 
@@ -154,7 +154,7 @@ def test_one_message_contradicts_any_choice(other: list[str], read: Run, refused
     refused(read("--id", "x", *other), 2, "--id", other[0])
 
 
-def test_an_empty_id_is_no_wish_for_all(read: Run, fill: Run) -> None:
+def test_an_empty_id_does_not_mean_all(read: Run, fill: Run) -> None:
     fill("x")
     result = read("--id", "")
     assert result.code != 0
@@ -162,8 +162,8 @@ def test_an_empty_id_is_no_wish_for_all(read: Run, fill: Run) -> None:
 
 
 def test_types(read: Run, fill: Run) -> None:
-    for kind in ("FACT", "QUESTION", "ANSWER", "fact") * 30:
-        fill(kind, kind=kind)
+    for type_ in ("FACT", "QUESTION", "ANSWER", "fact") * 30:
+        fill(type_, type_=type_)
     assert set(bodies(read("--json", "--type", "FACT", "--type", "answer"))) == {"FACT", "fact", "ANSWER"}
     assert bodies(read("--json", "--type", "QUESTION")) == ["QUESTION"] * 20
     assert bodies(read("--json", "--type", "QUESTION", "--tail", "0")) == ["QUESTION"] * 30
@@ -358,7 +358,7 @@ def test_text_and_raw_are_flushed_too(start: Run, fill: Run, path: Path, message
     assert messages(copy) == messages()
 
 
-def test_follow_goes_on_from_what_was_shown(start: Run, fill: Run, path: Path) -> None:
+def test_follow_continues_after_the_last_message_shown(start: Run, fill: Run, path: Path) -> None:
     old = fill("a", "b", "c")
     new = [follow(start, path, *flags) for flags in (["--tail", "1"], ["--since", old[0].msg_id], ["--tail", "0"])]
     assert [body(running) for running in new] == ["c", "b", "a"]
@@ -376,8 +376,8 @@ def test_follow_goes_on_from_what_was_shown(start: Run, fill: Run, path: Path) -
 
 def test_follow_one_type(start: Run, fill: Run, path: Path) -> None:
     running = follow(start, path, "--type", "answer")
-    fill("no", kind="QUESTION")
-    fill("yes", kind="ANSWER")
+    fill("no", type_="QUESTION")
+    fill("yes", type_="ANSWER")
     assert body(running) == "yes"
 
 
@@ -391,19 +391,19 @@ def test_follow_through_rotation(start: Run, fill: Run, path: Path) -> None:
     assert [json.loads(running.line())["msg_id"] for _ in sent] == sent
 
 
-def test_an_unknown_cursor_is_said_and_all_is_replayed(start: Run, fill: Run, path: Path) -> None:
+def test_an_unknown_cursor_is_reported_and_all_is_replayed(start: Run, fill: Run, path: Path) -> None:
     fill("a", "b")
     running = follow(start, path, "--since", "MSG-unknown")
-    said = running.error_line()
-    assert "MSG-unknown" in said
-    assert "all messages" in said
+    warning = running.stderr_line()
+    assert "MSG-unknown" in warning
+    assert "all messages" in warning
     assert [body(running), body(running)] == ["a", "b"]
     fill("c")
     assert body(running) == "c"
 
 
-def test_it_waits_for_a_bus_not_there_yet(start: Run, fill: Run, place: Path) -> None:
-    bus = place / "later/BUS.md"
+def test_it_waits_for_a_bus_that_does_not_exist_yet(start: Run, fill: Run, here: Path) -> None:
+    bus = here / "later/BUS.md"
     running = follow(start, bus)
     bus.parent.mkdir()
     fill("a", to=bus)
@@ -420,14 +420,14 @@ def test_an_empty_follow_says_nothing(start: Run, fill: Run, path: Path) -> None
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
-    """Do one step whenever the follower waits; then Ctrl-C. Returns how long each wait would be."""
+    """Run one step whenever the follower waits, then Ctrl-C. Returns the timeout of each wait."""
 
     def script(*steps: Callable[[], object]) -> list[float]:
-        asked: list[float] = []
+        timeouts: list[float] = []
         left = iter(steps)
 
         def wait(_watch: object, _mark: object, timeout: float) -> bool:
-            asked.append(timeout)
+            timeouts.append(timeout)
             step = next(left, None)
             if step is None:
                 raise KeyboardInterrupt
@@ -435,7 +435,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
             return True
 
         monkeypatch.setattr(watch.FileWatch, "wait", wait)
-        return asked
+        return timeouts
 
     return script
 
@@ -454,17 +454,17 @@ def test_each_message_once(read: Run, fill: Run, waits: Run, path: Path) -> None
     assert (result.code, result.err.strip()) == (130, f"Waiting for {path}, which does not exist yet.")
 
 
-def test_an_unknown_cursor_of_a_bus_not_there_yet(read: Run, fill: Run, waits: Run) -> None:
+def test_an_unknown_cursor_of_a_bus_that_does_not_exist_yet(read: Run, fill: Run, waits: Run) -> None:
     waits(lambda: fill("a"))
     result = read("--follow", "--json", "--since", "MSG-unknown")
     assert (result.code, [data["body"] for data in result.json]) == (130, ["a"])
     assert "MSG-unknown" in result.err
 
 
-def test_it_looks_every_half_second(read: Run, waits: Run) -> None:
-    asked = waits(lambda: None)
+def test_it_polls_every_half_second(read: Run, waits: Run) -> None:
+    timeouts = waits(lambda: None)
     assert read("--follow").code == 130
-    assert asked == [0.5, 0.5]
+    assert timeouts == [0.5, 0.5]
 
 
 def test_it_polls_where_there_are_no_file_events(read: Run, fill: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -511,7 +511,7 @@ def test_a_closed_pipe_ends_an_idle_follower(start: Run, fill: Run, path: Path) 
     assert running.end() == (0, "")
 
 
-def test_a_closed_pipe_ends_a_follower_that_never_had_a_word_to_say(start: Run, path: Path) -> None:
+def test_a_closed_pipe_ends_a_follower_that_never_wrote(start: Run, path: Path) -> None:
     running = follow(start, path)
     running.process.stdout.close()
     assert running.end() == (0, f"Waiting for {path}, which does not exist yet.\n")

@@ -1,4 +1,4 @@
-"""Standard input, output and error of any kind: no byte is lost, and exit codes stay what they are."""
+"""Standard input, output and error of any kind: no byte is lost, and exit codes stay the same."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def non_blocking(fd: int, *words: object) -> list[str]:
 
 
 def wait_until_sleeping(pid: int) -> None:
-    """Until a process waits for something; it is asked, not timed."""
+    """Wait until a process sleeps, according to the system."""
     while (state := Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]) != "S":
         assert state in "RD", state
 
 
 @contextmanager
 def running(command: list[str], **options: Any) -> Iterator[Any]:
-    """A process that does not outlive its test."""
+    """A process that is killed at the end of its test."""
     with subprocess.Popen(command, **options) as process:
         try:
             yield process
@@ -60,7 +60,7 @@ def post_words(path: Path) -> list[str]:
 
 @pytest.fixture(params=["pipe", "socket"])
 def channel(request: pytest.FixtureRequest) -> Iterator[tuple[io.FileIO, io.FileIO]]:
-    """A way to read from, and one to write to, as a shell or as node makes them."""
+    """An end to read from and one to write to, as shells and node make them."""
     if request.param == "pipe":
         reading, writing = os.pipe()
     else:
@@ -89,7 +89,7 @@ def test_text_from_a_non_blocking_channel(
 
 
 def wait_until_read_and_sleeping(pid: int, source: io.FileIO) -> None:
-    """Until a process has taken all that was written, and waits for more."""
+    """Wait until a process has read all that was written, and sleeps."""
     import array
     import fcntl
     import termios
@@ -158,7 +158,7 @@ def test_stopped_and_continued_in_the_middle_of_a_write(fill: Run, read: Run, pa
 
 
 @buffering
-def test_a_file_that_may_not_grow(unbuffered: str, fill: Run, read: Run, path: Path, place: Path) -> None:
+def test_a_file_that_may_not_grow(unbuffered: str, fill: Run, read: Run, path: Path, here: Path) -> None:
     fill("x" * 1_000_000)
     command = f"ulimit -f 300; {PROGRAM} bus read --bus {path} --raw > copy.md"
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
@@ -166,7 +166,7 @@ def test_a_file_that_may_not_grow(unbuffered: str, fill: Run, read: Run, path: P
         ["bash", "-c", command], stderr=subprocess.PIPE, env=environment, timeout=SECONDS, check=False
     )
     assert (done.returncode, done.stderr) == (70, b"Error: standard output: File too large\n")
-    assert (place / "copy.md").read_bytes() == read("--raw").raw[: 300 * 1024]
+    assert (here / "copy.md").read_bytes() == read("--raw").raw[: 300 * 1024]
 
 
 # --- standard error ------------------------------------------------------------------------------
@@ -188,20 +188,20 @@ OUTCOMES = [
 
 
 @pytest.fixture
-def things(place: Path, fill: Run) -> None:
+def prepared_files(here: Path, fill: Run) -> None:
     """A bus that is whole, one that is torn, and an empty one."""
     fill("x")
-    fill("whole", to=place / "torn.md")
-    torn = (place / "torn.md").read_bytes()
-    (place / "torn.md").write_bytes(torn.removesuffix(b"ole\n") + b"\n" + torn)
-    (place / "empty.md").touch()
+    fill("whole", to=here / "torn.md")
+    torn = (here / "torn.md").read_bytes()
+    (here / "torn.md").write_bytes(torn.removesuffix(b"ole\n") + b"\n" + torn)
+    (here / "empty.md").touch()
 
 
 @needs_full
-@pytest.mark.usefixtures("things")
+@pytest.mark.usefixtures("prepared_files")
 @pytest.mark.parametrize("how", ["full", "closed", "unread"])
 @pytest.mark.parametrize(("words", "code"), OUTCOMES, ids=lambda value: " ".join(value) if value is list else None)
-def test_exit_codes_where_nothing_can_be_told(how: str, words: list[str], code: int) -> None:
+def test_exit_codes_where_nothing_can_be_reported(how: str, words: list[str], code: int) -> None:
     if how == "unread":
         reading, writing = os.pipe()
         os.close(reading)
@@ -217,7 +217,7 @@ def test_exit_codes_where_nothing_can_be_told(how: str, words: list[str], code: 
 
 @needs_full
 @pytest.mark.parametrize("how", ["2>/dev/full", "2>&-"])
-def test_a_warning_that_cannot_be_told_keeps_no_message(how: str, fill: Run, messages: Run, path: Path) -> None:
+def test_a_warning_that_cannot_be_written_stops_no_post(how: str, fill: Run, messages: Run, path: Path) -> None:
     fill("a")
     line = f'{sys.executable} -c "$1" bus post --bus {path} --project p --body b --rotate-bytes 1 {how}'
     done = subprocess.run(["sh", "-c", line, "sh", NO_RENAME], stdout=subprocess.PIPE, timeout=SECONDS, check=False)
@@ -225,7 +225,7 @@ def test_a_warning_that_cannot_be_told_keeps_no_message(how: str, fill: Run, mes
     assert messages()[1].msg_id.encode() in done.stdout
 
 
-# A directory in which no file can be renamed, without being another user.
+# As in a directory where no file can be renamed, but without another user.
 NO_RENAME = """
 import os, sys
 def rename(*_): raise PermissionError(1, 'Operation not permitted')
@@ -250,7 +250,7 @@ sys.exit(main())
 
 
 @needs_full
-def test_a_gap_that_cannot_be_told_ends_no_follower(fill: Run, path: Path) -> None:
+def test_a_gap_that_cannot_be_reported_ends_no_follower(fill: Run, path: Path) -> None:
     fill("a")
     command = [sys.executable, "-c", CUT, "bus", "read", "--bus", str(path), "--follow", "--json"]
     with Path("/dev/full").open("wb") as full, running(command, stdout=subprocess.PIPE, stderr=full) as process:
@@ -278,10 +278,10 @@ VERBS: list[tuple[list[str], int]] = [
 ]
 
 
-@pytest.mark.usefixtures("things")
+@pytest.mark.usefixtures("prepared_files")
 @pytest.mark.parametrize("closed", [" ".join(which) for which in product(("", "<&-"), ("", ">&-"), ("", "2>&-"))])
-def test_closed_streams(closed: str, messages: Run, place: Path) -> None:
-    """No file that is opened is taken for a stream, and written to."""
+def test_closed_streams(closed: str, messages: Run, here: Path) -> None:
+    """No file that is opened gets the descriptor of a stream."""
     for words, code in VERBS:
         line = f'exec "$@" {closed}'
         done = subprocess.run(
@@ -293,10 +293,10 @@ def test_closed_streams(closed: str, messages: Run, place: Path) -> None:
         assert b"Exception ignored" not in done.stderr
     assert [message.body for message in messages()] == ["x", "y"]
     assert all(message.intact for message in messages())
-    assert b"msg_id: MSG" in (place / "torn.md").read_bytes()
+    assert b"msg_id: MSG" in (here / "torn.md").read_bytes()
 
 
-# --- listeners that go away ----------------------------------------------------------------------
+# --- readers that close --------------------------------------------------------------------------
 
 
 def ends(kind: str) -> tuple[int, int]:
@@ -359,7 +359,7 @@ def test_sigterm_elsewhere_does_what_it_does_to_every_program(start: Run, fill: 
 
 
 def test_an_ignored_ctrl_c_stays_ignored(start: Run, fill: Run, path: Path) -> None:
-    """As in a background job of a script: Ctrl-C is for the job in front."""
+    """As in a background job of a script: Ctrl-C is for the foreground job."""
     fill("a")
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a child inherits
     try:
@@ -387,11 +387,11 @@ variables = pytest.mark.parametrize("environment", VARIABLES, ids=" ".join)
 
 @variables
 def test_variables_of_the_interpreter_change_nothing(
-    environment: dict[str, str], program: Run, place: Path, path: Path
+    environment: dict[str, str], program: Run, here: Path, path: Path
 ) -> None:
     given = {**os.environ, **environment}
-    (place / "Ünïcode").mkdir()
-    bus = place / "Ünïcode/BUS.md"
+    (here / "Ünïcode").mkdir()
+    bus = here / "Ünïcode/BUS.md"
     words = ["bus", "post", "--project", "prøjekt", "--type", "FÄCT", "--body", "日本語 \N{PARTY POPPER}", "--json"]
     posted = program(*words, "--bus", bus, env=given)
     assert (posted.code, posted.err) == (0, "")
@@ -404,7 +404,7 @@ def test_variables_of_the_interpreter_change_nothing(
 
 
 @variables
-def test_an_argument_that_is_no_text(environment: dict[str, str], refused: Run, program: Run, path: Path) -> None:
+def test_an_argument_that_is_not_text(environment: dict[str, str], refused: Run, program: Run, path: Path) -> None:
     given = {**os.environ, **environment}
     words = ["bus", "post", "--bus", str(path), "--project", "p"]
     for bad in ("\udcff", "ü\udce9"):
@@ -414,7 +414,7 @@ def test_an_argument_that_is_no_text(environment: dict[str, str], refused: Run, 
 
 
 @variables
-def test_a_warning_is_told_each_time(environment: dict[str, str], fill: Run, messages: Run, path: Path) -> None:
+def test_a_warning_is_shown_each_time(environment: dict[str, str], fill: Run, messages: Run, path: Path) -> None:
     fill("a")
     given = {**os.environ, **environment}
     post = ["bus", "post", "--bus", str(path), "--project", "p", "--body", "b", "--rotate-bytes", "1"]

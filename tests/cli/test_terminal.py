@@ -1,4 +1,4 @@
-"""On a terminal: colour, Ctrl-C, the editor, and asking for text."""
+"""On a terminal: colour, Ctrl-C, the editor, and a missing text."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def test_ctrl_c(terminal: Run, fill: Run, path: Path) -> None:
     running.until(b"a\r\n")
     fill("b")
     running.until(b"b\r\n")
-    running.tell_terminal(b"\x03")
+    running.type_keys(b"\x03")
     assert running.rest().replace(b"^C", b"").strip() == b""
     assert running.end()[0] == 130
 
 
-def test_a_terminal_is_not_waited_for(terminal: Run, path: Path) -> None:
+def test_without_a_body_a_terminal_is_not_read(terminal: Run, path: Path) -> None:
     running = terminal("bus", "post", "--bus", path, "--project", "p")
     assert b"No text: give --body TEXT" in running.rest()
     assert running.end()[0] == 2
 
 
-def test_a_dash_reads_what_is_typed(terminal: Run, path: Path, messages: Run) -> None:
+def test_a_dash_reads_the_terminal(terminal: Run, path: Path, messages: Run) -> None:
     running = terminal("bus", "post", "--bus", path, "--project", "p", "--body", "-")
-    running.tell_terminal(b"typed\n\x04")
+    running.type_keys(b"typed\n\x04")
     running.until(b"msg_id: ")
     assert running.end()[0] == 0
     assert messages()[0].body == "typed"
@@ -78,7 +78,7 @@ def edit(terminal: Run, path: Path, tmp_path: Path) -> Run:
 
 
 def write(text: str) -> str:
-    """A script: put this in front of what the file holds."""
+    """A script that inserts this text at the start of the file."""
     return f"""printf '{text}' | cat - "$1" > "$1.new" && cat "$1.new" > "$1" && rm "$1.new" """
 
 
@@ -120,7 +120,7 @@ def test_an_editor_that_fails_posts_nothing(edit: Run, path: Path) -> None:
     assert not path.exists()
 
 
-def test_an_editor_that_is_not_there(terminal: Run, path: Path) -> None:
+def test_an_editor_that_does_not_exist(terminal: Run, path: Path) -> None:
     running = terminal("bus", "post", "--bus", path, "--project", "p", "--edit", EDITOR="/no/such/editor")
     out = running.rest()
     assert b"/no/such/editor" in out
@@ -136,7 +136,7 @@ def test_text_that_is_not_utf8(edit: Run, path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [("--meta", "novalue"), ("--parent", "a b"), ("--type", ""), ("--link", "")])
-def test_bad_flags_are_told_before_the_editor_opens(bad: tuple[str, str], edit: Run, tmp_path: Path) -> None:
-    """Or what was written in it is lost."""
+def test_bad_flags_are_reported_before_the_editor_opens(bad: tuple[str, str], edit: Run, tmp_path: Path) -> None:
+    """Otherwise the edited text would be lost."""
     assert edit(f"touch {tmp_path}/opened; " + write("text"), *bad)[0] in (2, 6)
     assert not (tmp_path / "opened").exists()

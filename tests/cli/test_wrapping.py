@@ -1,4 +1,4 @@
-"""On a real terminal nothing but the start of a message is in the first columns, whatever a body holds."""
+"""On a real terminal only the start of a message is in the first columns, whatever is in a body."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ FILLERS = {
 
 
 def bodies(filler: str, columns: int) -> list[str]:
-    """A forged line after so much of the filler that some of it begins a row of the terminal, if it can."""
+    """A forged line after each amount of filler, so that one of them starts a row unless it is indented."""
     return [filler * count + FORGED for count in range(columns + 1)] + [f"x\n{filler * (columns - 5)}{FORGED}"]
 
 
 def rows_of(fd: int, columns: int) -> list[str]:
-    """What a terminal of this width shows of all that comes."""
+    """The rows of a terminal of this width after all output, with its history."""
     screen = pyte.HistoryScreen(columns, 50, history=100_000, ratio=1)
     stream = pyte.ByteStream(screen)
     try:
         while data := os.read(fd, 65536):
             stream.feed(data)
-    except OSError:  # how Linux says that no one has the other side open
+    except OSError:  # what Linux reports once the other side is closed
         pass
     past = ["".join(line[at].data for at in range(columns)) for line in screen.history.top]
     return past + screen.display
@@ -101,11 +101,11 @@ def test_in_a_pipe_lines_are_as_they_are(read: Run, fill: Run) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("tmux"), reason="no tmux")
-def test_in_tmux(fill: Run, place: Path, path: Path) -> None:
+def test_in_tmux(fill: Run, here: Path, path: Path) -> None:
     every = [body for filler in FILLERS.values() for body in bodies(filler, 60)[::7]]
     fill(*every)
-    tmux = ["tmux", "-f", "/dev/null", "-S", str(place / "socket"), "-u"]
-    command = f"{PROGRAM} bus read --bus {path} --tail 0; tmux -S {place}/socket wait-for -S shown; cat"
+    tmux = ["tmux", "-f", "/dev/null", "-S", str(here / "socket"), "-u"]
+    command = f"{PROGRAM} bus read --bus {path} --tail 0; tmux -S {here}/socket wait-for -S shown; cat"
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
 
     def call(*words: str) -> str:
@@ -133,9 +133,9 @@ listen.main("", "last")
 
 
 @pytest.mark.parametrize("filler", [value for name, value in FILLERS.items() if "mark" not in name], ids=str)
-def test_the_example_that_listens(filler: str, place: Path) -> None:
+def test_the_example_that_listens(filler: str, here: Path) -> None:
     every = [*bodies(filler, 40), "last"]
-    (place / "bodies").write_text("\0".join(every), encoding="utf-8")
+    (here / "bodies").write_text("\0".join(every), encoding="utf-8")
     examples = Path(__file__).parents[2] / "examples"
     rows = show(40, sys.executable, "-c", LISTEN, str(examples), "bodies")
     check(rows, len(every))
