@@ -157,9 +157,9 @@ class _Reader:
 
     def _newest(self, count: int) -> Iterable[_Item]:
         """The newest ``count`` messages of the types, reading back only as far as needed."""
-        # Where there are none, follow from here. Asked first, so that nothing that comes meanwhile is missed.
+        # If none match, follow from this id. Read before them, so that no message that arrives meanwhile is missed.
         end = self._bus.last_id() if self._types and self._options["follow"] else None
-        wanted = count + self._options["raw"]  # records are read from the message before on
+        wanted = count + self._options["raw"]  # --raw starts after the message before them
         messages = self._bus.read_messages(limit=wanted, types=self._types or None)
         if self._options["raw"]:
             return self._after(messages[0].msg_id if len(messages) > count else None)
