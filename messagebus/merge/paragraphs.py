@@ -1,4 +1,4 @@
-"""What stands outside of records: one-line messages, and paragraphs that are none. Pure."""
+"""What is outside of records: one-line messages, and paragraphs of free text. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from messagebus.merge.order import union
 
 _LOOKS_LIKE_A_RECORD = re.compile(rb"^(?=%b)" % OPENING_PATTERN, re.MULTILINE)
 _BLANK_LINES = re.compile(rb"\n[\r\n]*\n")
-_NOTHING = re.compile(rb"\A(?:%b|[\r\n])+" % BOM)
-_NEVER = datetime.max.replace(tzinfo=UTC)  # behind all that is a message, so that it makes none of them unread
+_EMPTY = re.compile(rb"\A(?:%b|[\r\n])+" % BOM)
+_LAST = datetime.max.replace(tzinfo=UTC)  # after all messages: NULs before them would make them unread
 
 
 class Paragraph(NamedTuple):
-    """A one-line message and its time, or another paragraph (``when`` is None); ``nth`` of the same text."""
+    """A one-line message and its time, or a paragraph of free text (``when`` is None). ``nth`` counts those of the
+    same text."""
 
     when: datetime | None
     text: bytes
@@ -31,24 +32,24 @@ def paragraphs_of(text: bytes) -> list[Paragraph]:
     """The text above the first record, in parts; nothing is a message from the line of the first NUL on."""
     unwritten = text.rfind(b"\n", 0, text.index(b"\0")) + 1 if b"\0" in text else len(text)
     parts = _parts(b"\n" + text[:unwritten].rstrip(b"\r\n") + b"\n")
-    return _counted([*parts, *_split(text[unwritten:], _NEVER)])
+    return _counted([*parts, *_split(text[unwritten:], _LAST)])
 
 
-def lines_of(found: Iterable[StoredMessage]) -> list[Paragraph]:
+def lines_of(stored: Iterable[StoredMessage]) -> list[Paragraph]:
     """One-line messages as paragraphs."""
-    return _counted((message.ts, line.rstrip(b"\r\n")) for message, line in found)
+    return _counted((message.ts, line.rstrip(b"\r\n")) for message, line in stored)
 
 
-def united(one: list[Paragraph], two: list[Paragraph]) -> list[Paragraph]:
-    """Those of both, each as often as on the side that has it more often, in the order of time."""
+def unite(one: list[Paragraph], two: list[Paragraph]) -> list[Paragraph]:
+    """The paragraphs of both, each as often as on the side that has it more often, in the order of time."""
     return union(one, two, lambda each: each.when)
 
 
-def joined(paragraphs: Iterable[Paragraph]) -> bytes:
+def join(paragraphs: Iterable[Paragraph]) -> bytes:
     """The inverse of ``paragraphs_of``: messages on lines of their own, blank lines around all else."""
     blocks = [
         (b"\n" if are_messages else b"\n\n").join(each.text for each in group)
-        for are_messages, group in groupby(paragraphs, lambda each: each.when not in (None, _NEVER))
+        for are_messages, group in groupby(paragraphs, lambda each: each.when not in (None, _LAST))
     ]
     return b"\n\n".join(blocks) + b"\n" if blocks else b""
 
@@ -65,8 +66,8 @@ def _parts(text: bytes) -> Iterator[tuple[datetime | None, bytes]]:
 
 def _split(text: bytes, when: datetime | None) -> Iterator[tuple[datetime | None, bytes]]:
     for block in _BLANK_LINES.split(text.strip(b"\r\n")):
-        if paragraph := _NOTHING.sub(b"", block):
-            # It must not become a record where it comes to stand.
+        if paragraph := _EMPTY.sub(b"", block):
+            # It must not become a record in its new context.
             yield when, _LOOKS_LIKE_A_RECORD.sub(rb"\\", paragraph)
 
 
