@@ -12,16 +12,16 @@ A record::
 
 **Framing.** A record starts at a line ``---`` that follows a blank line (or the start of the
 file) and precedes a line ``msg_id:``. Nothing else starts one, so ``bytes.split`` finds them
-all, and a reader may begin anywhere. A body cannot imitate the start: its own lines of
-backslashes and ``---`` carry one more backslash in the file.
+all, and a reader may begin anywhere. A body cannot imitate a start: in the file, its lines of
+backslashes and ``---`` have one more backslash.
 
-**Verifying.** ``content_length`` never frames; it tells a whole body from a torn one, and the
+**Verifying.** ``content_length`` never frames. It tells a whole body from a torn one, and the
 body from what a person wrote below it.
 
-**Reading** is a ``Decoder``: feed it bytes, take messages; what may still grow stays inside
-until more bytes, or the word that there will be none, settle it.
+**Reading** is a ``Decoder``: feed it bytes, take messages. It keeps back what may still grow, until
+more bytes or ``finish`` settle it.
 
-    framing   where a record starts, where its header ends, what a body may not look like
+    framing   where a record starts and its header ends, with a picture of the parts of a record
     header    the header: a subset of YAML, written and read
     fields    a parsed header to a message
     encode    messages to bytes
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from messagebus.codec.framing import BOM, MAX_HEADER
     from messagebus.codec.tail import AppendPoint, find_append_point, last_own_id
 
-# Imported when first used: who reads does not need what writes.
+# Imported when first used: a reader does not need the writer's modules.
 _HOMES = {
     "Decoder": "decode",
     **dict.fromkeys(("encode", "encode_rest", "encode_stamped"), "encode"),
@@ -68,6 +68,6 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'messagebus.codec' has no attribute {name!r}")
     home = import_module(f"messagebus.codec.{_HOMES[name]}")
-    # All of its names: to import codec.encode has made that name the module.
+    # All names of the module: importing codec.encode has bound that name here to the module.
     globals().update({each: getattr(home, each) for each, module in _HOMES.items() if module == _HOMES[name]})
     return globals()[name]

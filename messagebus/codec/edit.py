@@ -1,4 +1,4 @@
-"""A record changed in a few lines of its header; all its other bytes stay as somebody wrote them."""
+"""A record changed in a few lines of its header; all its other bytes stay as they were written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from messagebus.codec.fields import MENDED
 from messagebus.codec.framing import MAX_HEADER, OTHER_FIELDS, escape, header_end, unescape
 from messagebus.codec.scan import Examined, as_lf, split_header
 
-_START = b"---\n"
+_OPENING_LINE = b"---\n"
 _LENGTH = b"content_length"
 _LENGTH_LINE = re.compile(rb"^content_length: (\d{1,12})\r*$", re.MULTILINE)
 _LINE = re.compile(rb"[A-Za-z_]+:(?: .*)?|[ -].*")
@@ -25,15 +25,14 @@ def edited(
     body: bytes | None = None,
     length: int | None = None,
 ) -> bytes | None:
-    """``record`` with these entries in its ``meta``, and where they are given another id, another body
-    (as it is to be stored), another length.
+    """``record`` with these entries in its ``meta``; and with another id, body (as stored) and length, where given.
 
-    None where its header is not made of lines that can be changed one by one.
+    None where the lines of its header cannot be changed one by one.
     """
-    end = header_end(record[len(_START) :])
+    end = header_end(record[len(_OPENING_LINE) :])
     if end is None:
         return None
-    lines = [line.rstrip(b"\r") for line in record[len(_START) :][: end.start()].split(b"\n")]
+    lines = [line.rstrip(b"\r") for line in record[len(_OPENING_LINE) :][: end.start()].split(b"\n")]
     names = [line.partition(b":")[0] for line in lines]
     if not all(map(_LINE.fullmatch, lines)) or (b"meta" in names and b"meta:" not in lines):
         return None
@@ -43,12 +42,12 @@ def edited(
     if msg_id is not None:
         lines[0] = f"msg_id: {msg_id}".encode()
     text = b"\n".join(_with_meta(lines, meta))
-    below = record[len(_START) + end.end() :] if body is None else body + b"\n"
-    return _START + text + b"\n---\n" + below if len(text) < MAX_HEADER - OTHER_FIELDS else None
+    below = record[len(_OPENING_LINE) + end.end() :] if body is None else body + b"\n"
+    return _OPENING_LINE + text + b"\n---\n" + below if len(text) < MAX_HEADER - OTHER_FIELDS else None
 
 
 def _with_meta(lines: list[bytes], meta: Mapping[str, str]) -> list[bytes]:
-    """The lines of a header with these entries; a ``meta`` that is new stands in front of the length."""
+    """The lines of a header with these entries; a new ``meta`` goes in front of the length."""
     if b"meta:" not in lines:
         lengths = (at for at, line in enumerate(lines) if line.startswith(_LENGTH))
         lines.insert(next(lengths, len(lines)), b"meta:")
@@ -61,10 +60,10 @@ def _with_meta(lines: list[bytes], meta: Mapping[str, str]) -> list[bytes]:
 
 
 def with_fitting_length(record: Examined, *, crlf: bool) -> bytes | None:
-    """A record whose body a person changed, with its mark and the length that fits; and the one-line
+    """A record whose body a person changed, marked in its ``meta``, with the length that fits, and the one-line
     messages below it. None where its header cannot be changed."""
     own, *below = stored_with_lf(record, crlf=crlf)
-    head, region = split_header(own[len(_START) :])
+    head, region = split_header(own[len(_OPENING_LINE) :])
     lengths = _LENGTH_LINE.findall(head)
     written = int(lengths[-1]) if lengths else len(region)
     body = escape(unescape(region[:written]) + region[written:]).rstrip(b"\r\n")
@@ -73,6 +72,6 @@ def with_fitting_length(record: Examined, *, crlf: bool) -> bytes | None:
 
 
 def stored_with_lf(record: Examined, *, crlf: bool) -> list[bytes]:
-    """The bytes of its messages, with LF."""
+    """The bytes of each message, with LF."""
     texts = (as_lf(raw, crlf=crlf) for _, raw in record.messages)
     return [text if text.endswith(b"\n") else text + b"\n" for text in texts]

@@ -19,7 +19,7 @@ def encode(msg_id: str, ts: datetime, rest: bytes) -> bytes:
 
 
 def encode_stamped(msg_id: str, stamp: str, rest: bytes) -> bytes:
-    """The same where the time is formatted already, as for a batch, which has but one."""
+    """The same with a formatted time: all messages of a batch share one."""
     return f"{_OPENING} {msg_id}\nts: {stamp}\n".encode() + rest
 
 
@@ -29,10 +29,12 @@ def encode_rest(draft: Draft | Message) -> bytes:
     Raises InvalidMessageError where the header is over ``MAX_HEADER`` bytes.
     """
     body = escape(draft.body.rstrip("\r\n").encode())
-    fields = _scope_text(draft.type, draft.project_id, draft.task_id, draft.run_id, draft.issue_id)
+    fields = _scalars_text(draft.type, draft.project_id, draft.task_id, draft.run_id, draft.issue_id)
     if draft.parents or draft.links or draft.meta:
         fields += _relations_text(draft)
-    if len(fields) > MAX_HEADER - OTHER_FIELDS and isinstance(draft, Draft):  # a Message passed as a draft
+    if len(fields) > MAX_HEADER - OTHER_FIELDS and isinstance(
+        draft, Draft
+    ):  # a Message may have a longer one, from a file
         raise InvalidMessageError(
             f"the header is {len(fields):,} bytes; the limit is {MAX_HEADER - OTHER_FIELDS:,}: "
             "put long values in the body, or link to them"
@@ -41,7 +43,7 @@ def encode_rest(draft: Draft | Message) -> bytes:
 
 
 @lru_cache(maxsize=128)
-def _scope_text(*values: str) -> bytes:
+def _scalars_text(*values: str) -> bytes:
     return "".join(
         header.entry(name, value) for name, value in zip(SCALAR_FIELDS, values, strict=True) if value
     ).encode()

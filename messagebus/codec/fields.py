@@ -1,4 +1,4 @@
-"""A parsed header to a message without its body: lenient, as people write headers too."""
+"""A parsed header to a message without its body: lenient, because people write headers too."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from messagebus.codec.framing import ID_FIELD
 from messagebus.codec.header import Fields, HeaderError
 from messagebus.message import SCALAR_FIELDS, Link, Message, Parent, parse_time
 
-# Keys of ``meta`` that a repair or a merge adds (SPEC.md, "Torn records").
+# Keys of ``meta`` that a repair or a merge adds (SPEC.md, "Torn records"). The first is named as in files.
 MENDED = "mended"  # what was wrong
 CONFLICT_OF = "conflict_of"  # the id that another record has, too
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NULLS = ("null", "~")  # what YAML calls null is text to us
+_NULLS = ("null", "~")  # YAML's null; all scalars are text here
 
 
 def parse_header(head: bytes) -> Fields:
@@ -38,11 +38,11 @@ def from_fields(fields: Fields) -> Message:
     ]
     links = [link for link in links if link.url]
     parents = [parent for parent in parents if parent.msg_id]
-    kind, project_id, task_id, run_id, issue_id = (_text(fields, name) for name in SCALAR_FIELDS)
+    type_, project_id, task_id, run_id, issue_id = (_text(fields, name) for name in SCALAR_FIELDS)
     return Message(
         msg_id,
         _time(_text(fields, "ts"), msg_id),
-        kind or "INFO",
+        type_ or "INFO",
         project_id,
         task_id,
         run_id,
@@ -79,7 +79,7 @@ def _text_map(fields: Fields, name: str) -> dict[str, str]:
 
 
 def _time(text: str, msg_id: str) -> datetime:
-    """The time a header gives, in UTC (also where it names no zone); else the id's own."""
+    """The time a header gives, in UTC (also where it names no zone); else that of the id."""
     try:
         ts = parse_time(text)
         return ts.replace(tzinfo=UTC) if ts.tzinfo is None else ts.astimezone(UTC)

@@ -1,9 +1,9 @@
 """The header of a record: a subset of YAML, written and read.
 
-We write ``key: value`` lines, two spaces a level. A value stands plain where YAML 1.1 and
-1.2 both read it as that very string, and JSON-quoted everywhere else. ``parse`` reads just
-that subset, line by line; a header in any other YAML goes to PyYAML, which gives the same
-answer some eight times slower. All scalars are text: ``type: yes`` is ``"yes"``
+Written are ``key: value`` lines, indented by two spaces a level. A value is plain where YAML 1.1 and
+1.2 both read it as the same string, and JSON-quoted everywhere else. ``parse`` reads that
+subset line by line, and leaves a header in any other YAML to PyYAML, which gives the same
+answer about eight times slower. All scalars are text: ``type: yes`` is ``"yes"``
 (SPEC.md, "Header").
 """
 
@@ -19,10 +19,10 @@ Fields = dict[str, Any]
 # A colon needs a neighbour, or it would end a key; "- x" would start a list.
 _PLAIN_TEXT = r"[^\W_](?:[\w./@+=~()%,-]|:(?=[\w/])| (?=[\w/(]))*"
 _PLAIN = re.compile(_PLAIN_TEXT)
-# What YAML 1.1 or 1.2 reads as something else than a string, though it starts like one.
-# (Writers alone need this and the next pattern, and it takes a reader's time to compile them.)
+# What YAML 1.1 or 1.2 does not read as a string, though it looks like plain text.
+# (Not compiled here, nor is the next pattern: only writers need them, and readers would pay for it.)
 _NOT_A_STRING = r"""(?xia)
-      (?: y | n | yes | no | on | off | true | false | null )     # 1.1 has the most of them
+      (?: y | n | yes | no | on | off | true | false | null )     # most of them in 1.1 alone
     | 0 [box] [\da-f_]*                                           # other bases
     | \d [\d_,]* (?: \. [\d_]* )? (?: e [-+]? \d* )?              # numbers, with 1.1's separators
     | \d [\d_]* (?: : [\d._]* )+                                  # base 60
@@ -34,14 +34,14 @@ _QUOTED_TEXT = (
     r'|\\["\\bfnrt]|\\u(?![dD][89a-fA-F])[\da-fA-F]{4})*"'
 )
 _ENTRY = re.compile(rf"({_PLAIN_TEXT}|{_QUOTED_TEXT}):(?: ({_PLAIN_TEXT}|{_QUOTED_TEXT}))?")
-_LONGEST_KEY = 1000  # YAML looks for the colon in 1,024 characters and no further
+_LONGEST_KEY = 1000  # YAML looks for the colon in the first 1,024 characters
 _DEEPEST = 50
-_OPENERS = ("[", "{", "- ", "-\t", "? ", "?\t")  # what can nest without taking a line each
-_DEEP_LINE = "\n" + _DEEPEST // 2 * " "  # and what nests by indentation: two levels a space at most
+_OPENERS = ("[", "{", "- ", "-\t", "? ", "?\t")  # these nest within one line
+_DEEP_LINE = "\n" + _DEEPEST // 2 * " "  # nested by indentation: at most two levels a space
 
 
 class HeaderError(ValueError):
-    """Not a YAML mapping; the record it heads cannot be read."""
+    """A header is not a YAML mapping; its record cannot be read."""
 
 
 @lru_cache(maxsize=1024)
@@ -49,7 +49,7 @@ def scalar(text: str) -> str:
     """``text`` as a YAML scalar on one line."""
     plain = _PLAIN.fullmatch(text)
     if plain and not re.fullmatch(_NOT_A_STRING, text):
-        return plain[0]  # a str, where text may be of a class that prints as something else
+        return plain[0]  # a str: text may be of a subclass that prints as something else
     import json  # most headers need no quotes
 
     return re.sub(_UNPRINTABLE, lambda char: f"\\u{ord(char[0]):04x}", json.dumps(text, ensure_ascii=False))
@@ -61,7 +61,7 @@ def entry(key: str, text: str, indent: str = "") -> str:
 
 
 def mapping(key: str, items: Mapping[str, str], indent: str = "") -> str:
-    """``key:`` and its entries one level deeper, or nothing where there are none."""
+    """``key:`` and its entries one level deeper; empty where there are none."""
     if not items:
         return ""
     return f"{indent}{key}:\n" + "".join(entry(name, items[name], indent + "  ") for name in items)
@@ -75,13 +75,13 @@ def sequence(key: str, items: list[str]) -> str:
 
 
 def parse(text: str) -> Fields:
-    """The mapping a header holds; scalars are str. Raises HeaderError where it holds none."""
+    """The mapping that a header holds; scalars are str. Raises HeaderError where it holds none."""
     fields = parse_subset(text)
     return parse_yaml(text) if fields is None else fields
 
 
 def parse_subset(text: str) -> Fields | None:
-    """The mapping, if ``text`` keeps to the subset that we write; else None."""
+    """The mapping, if ``text`` keeps to the subset that is written; else None."""
     lines = text.removesuffix("\n").split("\n")
     fields, end = _block(lines, 0, 0)
     return fields if end == len(lines) and isinstance(fields, dict) else None
@@ -104,16 +104,16 @@ def parse_yaml(text: str) -> Fields:
 
 
 def _refuse_bombs(events: Iterable[Any]) -> None:
-    """Raise HeaderError where a few bytes stand for much: an alias repeats what its anchor names,
-    and deep nesting overruns the stack of the C composer, which recurses."""
+    """Raise HeaderError where a few bytes expand to much: an alias repeats what its anchor names,
+    and deep nesting overflows the stack of the C composer, which recurses."""
     depth = -2  # a stream and a document are around the first level
     for event in events:
-        kind = type(event).__name__
-        if kind == "AliasEvent":
-            raise HeaderError("holds an alias")
-        depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+        name = type(event).__name__
+        if name == "AliasEvent":
+            raise HeaderError("it holds an alias")
+        depth += name.endswith("StartEvent") - name.endswith("EndEvent")
         if depth > _DEEPEST:
-            raise HeaderError(f"nested more than {_DEEPEST} levels deep")
+            raise HeaderError(f"it is nested more than {_DEEPEST} levels deep")
 
 
 def _block(lines: list[str], start: int, indent: int) -> tuple[Any, int]:
@@ -134,10 +134,10 @@ def _mapping(lines: list[str], start: int, indent: int) -> tuple[Fields | None, 
     if indent >= 2 * _DEEPEST:
         return None, -1
     while start < len(lines) and _indent_of(lines[start]) == indent:
-        found = _ENTRY.fullmatch(lines[start], indent)
-        if not found or found.end(1) - indent > _LONGEST_KEY:
+        match = _ENTRY.fullmatch(lines[start], indent)
+        if not match or match.end(1) - indent > _LONGEST_KEY:
             return None, -1
-        key, value = found.groups()
+        key, value = match.groups()
         start += 1
         if value is not None:
             fields[unquote(key)] = unquote(value)
@@ -155,7 +155,7 @@ def _indent_of(line: str) -> int:
 
 
 def unquote(text: str) -> str:
-    """The inverse of ``scalar``. Raises ValueError for quotes that it would not have written."""
+    """The inverse of ``scalar``. Raises ValueError for quoting that it would not have written."""
     if not text.startswith('"'):
         return text
     import json

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from messagebus.message import Message, parse_time
 
-StoredMessage = tuple[Message, bytes]  # with its bytes as they stand in the file
+StoredMessage = tuple[Message, bytes]  # with its bytes as they are in the file
 
 _PREAMBLE = "LEGACY-LINE-"
 _BELOW = re.compile(r"(.+)\+\d+")
@@ -27,26 +27,26 @@ def one_line_messages(
     text: bytes, name: Callable[[int, int], str], *, closed: bool
 ) -> tuple[list[StoredMessage], bytes, bool]:
     """The one-line messages in ``text``, the text around them, and whether the last line has
-    no end yet (then it is left out, unless ``closed``).
+    no line end yet (then it is left out, unless ``closed``).
 
-    ``name`` makes an id from the number of the line (the first, which ends something else,
-    is 0) and the number of the message.
+    ``name`` makes an id from the number of the line (0 for the first, which is the end of
+    another) and the number of the message.
     """
     unfinished = not closed and b"\n" in text and not text.endswith(b"\n")
     if unfinished:
         text = text[: text.rindex(b"\n")]
-    found: list[StoredMessage] = []
+    messages: list[StoredMessage] = []
     others = []
     number = at = 0
-    for match in _CANDIDATE.finditer(text):  # not split: of short lines, a list takes fifty times their bytes
+    for match in _CANDIDATE.finditer(text):  # not split: a list of short lines takes fifty times their bytes
         line = _one_liner(match[1])
         if line:
             others.append(text[at : match.start()])
             number += text.count(b"\n", at, match.end())
             at = match.end()
-            ts, kind, body = line
-            found.append((Message(name(number, len(found) + 1), ts, kind, body=body), match[1] + b"\n"))
-    return found, b"".join((*others, text[at:])), unfinished
+            ts, type_, body = line
+            messages.append((Message(name(number, len(messages) + 1), ts, type_, body=body), match[1] + b"\n"))
+    return messages, b"".join((*others, text[at:])), unfinished
 
 
 def _one_liner(raw: bytes) -> tuple[datetime, str, str] | None:
@@ -61,16 +61,16 @@ def _one_liner(raw: bytes) -> tuple[datetime, str, str] | None:
 
 
 def record_of(msg_id: str) -> str | None:
-    """The id of the record that a one-line message stands below; None for any other id."""
+    """The id of the record that a one-line message is below; None for any other id."""
     match = _BELOW.fullmatch(msg_id)
     return match[1] if match else None
 
 
 def is_preamble_id(msg_id: str) -> bool:
-    """Is it the id of a one-line message above the first record?"""
+    """Whether it is the id of a one-line message above the first record."""
     return msg_id.startswith(_PREAMBLE)
 
 
 def preamble_id(line: int) -> str:
-    """The id of a one-line message above the first record; two lines were put in front of those."""
+    """The id of a one-line message above the first record; two line ends were put in front (see ``Decoder``)."""
     return f"{_PREAMBLE}{line - 1:09d}"

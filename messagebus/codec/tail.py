@@ -1,4 +1,9 @@
-"""The end of a file, and how the next record joins it: what a crash left goes, all else stays."""
+"""The end of a file: what a crash left there is cut off, all else stays, and the next record follows it.
+
+``find_append_point`` goes back from the end, one record start at a time (SPEC.md, "Recovery"). A start whose header
+is unfinished is cut off, and the record before it is looked at. A record with a header ends the search: of what is
+below its body, only a partial record start is cut off.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +27,7 @@ from messagebus.msgid import OWN_ID
 _ID_LINE = b"\n" + ID_FIELD
 _START_AT_END = re.compile(START_PATTERN + rb"\Z")
 _OWN_RECORD = re.compile(START_PATTERN + rb" (%b)\r?\n" % OWN_ID.encode())
-_LONGEST_START = 64  # bytes: nobody writes more CRs than that
+_LONGEST_START = 64  # bytes: no program writes more CRs than that
 _BLANK_LINE_ABOVE = re.compile(rb"\n\r*\n\Z")
 _HEADER_LINE = re.compile(rb"[A-Za-z_]+:(?: .*)?| +\S.*|- .*")
 
@@ -31,7 +36,7 @@ class AppendPoint(NamedTuple):
     """Where the next record goes, as ``find_append_point`` found it.
 
     ``last_id`` is the id of the last record that stays (None: there is none), ``truncate_to`` the
-    number of bytes that stay, ``separator`` what must stand between them and the next record.
+    number of bytes that stay, ``separator`` what must be between them and the next record.
     """
 
     last_id: str | None
@@ -40,12 +45,11 @@ class AppendPoint(NamedTuple):
 
 
 def find_append_point(data: bytes, *, whole_file: bool, first: int = -1) -> AppendPoint:
-    """Look over the end of a file and say how the next record is to be joined to it.
+    """Where the next record goes, given any end of the file; where ``last_id`` is None, a longer end may tell more.
 
-    ``data`` is any end of the file; where ``last_id`` comes out None, a longer end may know
-    better. ``first`` is where in it the file's first record starts, if somebody knows. What a
-    crash left goes as far as nobody can have meant it: a header without an end, and the first
-    bytes of a record where the length above shows that they are no text (SPEC.md, "Recovery").
+    ``first`` is the offset in ``data`` of the file's first record, if known. What a crash left is cut off only where
+    it cannot be a user's text: a header without an end, and a partial record start that the length of the body
+    above shows to be none of its text (SPEC.md, "Recovery").
     """
     bom = len(BOM) if whole_file and data.startswith(BOM) else 0
     text = b"\n\n" + data[bom:] if whole_file else data
@@ -56,34 +60,36 @@ def find_append_point(data: bytes, *, whole_file: bool, first: int = -1) -> Appe
         shift += first - 2
         text = b"\n\n" + text[first:]
     end = _end_to_keep(text, below_text=below_text)
-    keep = max(end + shift, bom)
-    glue = b"" if keep == bom else b"\n" if text[end - 1 : end] == b"\n" else b"\n\n"
-    return AppendPoint(_last_id(text[:end]), keep, glue)
+    truncate_to = max(end + shift, bom)
+    separator = b"" if truncate_to == bom else b"\n" if text[end - 1 : end] == b"\n" else b"\n\n"
+    return AppendPoint(_last_id(text[:end]), truncate_to, separator)
 
 
 def last_own_id(data: bytes, *, whole_file: bool) -> str | None:
-    """The last id of ours among the records that start in ``data``: where the last record is foreign,
-    its id may be of any time, and ours must increase behind it as they did in front."""
+    """The last own id among the records that start in ``data``. The id of the last record, where it is foreign, may
+    hold any time, and own ids must increase across it."""
     first = find_first_opening(b"\n" + data) if whole_file else 0
     ids = _OWN_RECORD.findall(b"\n\n" + data[max(first - 1, 0) :])
     return ids[-1].decode() if ids else None
 
 
 def _end_to_keep(text: bytes, *, below_text: bool) -> int:
-    """Where what a crash left begins: the rest of ``text`` goes. A first record ``below_text`` stays: no
-    writer that heals leaves it so, and in a file that lost its top, it may be the end of a header and a body."""
+    """Where in ``text`` that which a crash left begins.
+
+    A first record ``below_text``, without a blank line, is kept even if it is unfinished: no writer leaves one so,
+    and in a file that lost its top, it may be the end of a header and a body."""
     end = len(text)
-    while mark := _last_start(text, end):
-        start, after = mark
+    while span := _last_start(text, end):
+        start, after = span
         if start == 0 and below_text and not header_end(text[after:end]):
             break
         record = text[after:end]
         closing = header_end(record)
         if closing and end == len(text):
-            kept = _kept_of_body(record[: closing.start()], record[closing.end() :], crlf=is_crlf(text[start:after]))
+            kept = _kept_of_region(record[: closing.start()], record[closing.end() :], crlf=is_crlf(text[start:after]))
             return after + closing.end() + kept
         if closing or not _is_header_so_far(record):
-            break  # what a record start followed is settled text
+            break  # what another record start followed is settled
         end = start + 1
     return end
 
@@ -91,15 +97,15 @@ def _end_to_keep(text: bytes, *, below_text: bool) -> int:
 def _last_id(text: bytes) -> str | None:
     """The id of the last record that has one."""
     end = len(text)
-    while mark := _last_start(text, end):
-        if msg_id := id_of(text[mark[1] : end]):
+    while span := _last_start(text, end):
+        if msg_id := id_of(text[span[1] : end]):
             return msg_id
-        end = mark[0] + 1
+        end = span[0] + 1
     return None
 
 
 def _last_start(text: bytes, end: int) -> tuple[int, int] | None:
-    """The last record start before ``end``: where its line end in front lies, and its id."""
+    """The span of the last record start before ``end``."""
     at = text.rfind(PLAIN_START, 0, end)
     if b"\r" not in text:
         return None if at < 0 else (at, at + len(PLAIN_START))
@@ -112,17 +118,17 @@ def _last_start(text: bytes, end: int) -> tuple[int, int] | None:
 
 
 def _is_header_so_far(record: bytes) -> bool:
-    """Is this the beginning of a header, and not text that a person wrote?"""
+    """Whether this is the beginning of a header, and not text that a person wrote."""
     lines = (ID_FIELD + record).split(b"\n")[:-1]
     return len(record) < MAX_HEADER and all(_HEADER_LINE.fullmatch(line.rstrip(b"\r")) for line in lines)
 
 
-def _kept_of_body(head: bytes, region: bytes, *, crlf: bool) -> int:
-    """How much of what follows the last header stays."""
+def _kept_of_region(head: bytes, region: bytes, *, crlf: bool) -> int:
+    """How many bytes of what follows the last header stay."""
     lengths = re.findall(rb"^content_length: (\d{1,12})\r?$", head, re.MULTILINE)
     length = int(lengths[-1]) if lengths else 0
     kept = find_partial_start(region, length) if lengths else None
     if kept is None:
         return len(region)
-    body = region[:kept].replace(b"\r\n", b"\n") if crlf else region[:kept]  # lengths count what was converted as LF
+    body = region[:kept].replace(b"\r\n", b"\n") if crlf else region[:kept]  # lengths count LF
     return kept if len(body) > length or not length else len(region)
