@@ -8,21 +8,21 @@
 
 Layers, bottom up (SPEC.md is the format, in prose):
 
-    errors      the BusError tree
-    message     Draft, Message, and their JSON
-    validation  what a draft must keep to
-    msgid       ids and their order
-    idempotency which message a repeated post is
-    filters     which messages a caller wants
-    discovery   names and locations of bus files
-    replace     replacing a file as a whole
-    codec/      bytes <-> messages: the file format
-    merge/      two versions of a log made one
-    merge_files merging two versions of a bus file, for git
-    backends/   where messages are stored: files, memory
-    follow      following a log
-    bus         MessageBus, what callers import
-    repair/     what is damaged in a log, and repairing it
+    errors       the BusError tree
+    message      Draft, Message, and their JSON
+    validation   what a draft must satisfy
+    msgid        ids and their order
+    idempotency  what a repeated post is answered with
+    filters      which messages a caller wants
+    discovery    names and locations of bus files
+    replace      replacing a file as a whole
+    codec/       bytes <-> messages: the file format
+    merge/       two versions of a log merged into one
+    merge_files  merging two versions of a bus file, for git
+    backends/    where messages are stored: files, memory
+    follow       following a log
+    bus          MessageBus, what callers import
+    repair/      finding damage in a log, and repairing it
 
 Names are imported when first used: a reader does not pay for the writer's imports.
 """

@@ -1,4 +1,4 @@
-"""Where bus files are: their names, the tree of a project, and the walk upward.
+"""Where bus files are: their names, the directories of a project, and the search upward.
 
 <root>/<project>/PROJECT-MESSAGE-BUS.md
 <root>/<project>/<task>/TASK-MESSAGE-BUS.md
@@ -22,7 +22,7 @@ BUS_NAMES = (TASK_BUS, PROJECT_BUS, PLAIN_BUS)
 
 
 class Scope(NamedTuple):
-    """What a path says about its messages; empty where it says nothing."""
+    """The project and task that a path names; empty where it names none."""
 
     project_id: str = ""
     task_id: str = ""
@@ -31,12 +31,12 @@ class Scope(NamedTuple):
 def discover_bus(start: str | os.PathLike[str] | None = None) -> Path:
     """The first bus file at or above ``start`` (a directory; None: the current one).
 
-    Each directory is asked for the task's bus, then the project's, then MESSAGE-BUS.md; only
+    Each directory is searched for the task's bus, then the project's, then MESSAGE-BUS.md; only
     regular files count. Raises BusNotFoundError, and InvalidBusPathError where another user may have
-    put the file there, or a directory may not be searched. To use such a bus, name it:
-    ``MessageBus(path)`` asks nothing of the kind.
+    put the file there, or a directory cannot be searched. To use such a bus, pass its path:
+    ``MessageBus(path)`` does not check this.
     """
-    from pathlib import Path  # 5 ms, and the program itself does without
+    from pathlib import Path  # 5 ms, and the program does not need it
 
     return Path(find_bus(start))
 
@@ -46,7 +46,7 @@ def find_bus(start: str | os.PathLike[str] | None = None) -> str:
     try:
         directory = first = os.path.abspath(start or os.curdir)
     except FileNotFoundError:
-        raise BusNotFoundError("the current directory is gone: change to another, or name a bus") from None
+        raise BusNotFoundError("the current directory no longer exists: change to another, or name a bus") from None
     while True:
         for name in BUS_NAMES:
             candidate = os.path.join(directory, name)
@@ -62,20 +62,20 @@ def find_bus(start: str | os.PathLike[str] | None = None) -> str:
 
 
 def _status(path: str) -> os.stat_result | None:
-    """What is at a path, links not followed; None where nothing is."""
+    """The status of a path, links not followed; None where there is nothing."""
     try:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError as error:
         raise InvalidBusPathError(
-            f"cannot look for a bus in {os.path.dirname(path)} ({error.strerror}), and one further up may be "
-            "the wrong one; name the bus"
+            f"cannot search {os.path.dirname(path)} for a bus ({error.strerror}), and a bus further up may be "
+            "the wrong one: name the bus"
         ) from None
 
 
 def _refuse_planted(path: str, owner: int) -> None:
-    """Refuse a file that another user may have put where we find it (docs/security.md, "A bus found upward")."""
+    """Refuse a file that another user may have planted (docs/security.md, "A bus found upward")."""
     trusted = (os.geteuid(), 0)
     if owner in trusted:
         return
@@ -83,7 +83,7 @@ def _refuse_planted(path: str, owner: int) -> None:
     if directory.st_uid not in trusted or directory.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise InvalidBusPathError(
             f"{path} belongs to another user (uid {owner}) and is in a directory that others may write to, so "
-            "it could be anyone's; if you trust it, name it"
+            "anyone could have put it there; if you trust it, name it"
         )
 
 
@@ -97,9 +97,9 @@ def bus_path(root: str | os.PathLike[str], project_id: str, task_id: str | None 
 
 
 def scope_of(path: str | os.PathLike[str]) -> Scope:
-    """The project and task that a bus path stands for, by its place in the tree.
+    """The project and task of a bus, by its path.
 
-    MESSAGE-BUS.md, which may be anywhere, stands for a project of its directory's name, if that can be an id.
+    MESSAGE-BUS.md, which may be anywhere, belongs to a project of its directory's name, if that can be an id.
     """
     directory, name = os.path.split(os.path.abspath(path))
     above, last = os.path.split(directory)

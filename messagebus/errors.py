@@ -1,19 +1,19 @@
 """Every error the library raises on purpose, in one tree.
 
     BusError
-    ├── InvalidMessageError(ValueError)    the caller's fault; nothing was written
-    │   └── IdempotencyConflictError       the key stands for another message
-    ├── InvalidBusPathError(ValueError)    symlink, directory, device, FIFO, no directory
+    ├── InvalidMessageError(ValueError)    a draft that cannot be stored; nothing was written
+    │   └── IdempotencyConflictError       the key was used for another message
+    ├── InvalidBusPathError(ValueError)    a link, a directory, a device, ...; no directory to put it in
     ├── BusNotFoundError(LookupError)      discovery found no bus file
     ├── SinceIDNotFoundError(LookupError)  the cursor is in no segment of the log
-    ├── LockTimeoutError(TimeoutError)     somebody else held the lock; retryable
+    ├── LockTimeoutError(TimeoutError)     another process held the lock; retry is safe
     └── DurabilityError(OSError)           written and visible, but the flush failed
 
 Each message says what happened, with the path or value, and what to do next. All can be pickled and
-copied, those derived from them too.
-Failures of the operating system (disk full, permission) stay plain ``OSError``.
+copied, and so can classes derived from them.
+Failures of the operating system (disk full, permission denied) stay plain ``OSError``.
 
-GapWarning(RuntimeWarning) is no error: reading goes on, but may have missed something.
+GapWarning(RuntimeWarning) is not an error: reading continues, but may have missed messages.
 """
 
 from __future__ import annotations
@@ -25,56 +25,56 @@ class BusError(Exception):
     """Root of the tree: ``except BusError`` catches all of them."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (type(self), self.args, vars(self))
+        return _rebuild, (type(self), self.args, vars(self))
 
 
-def _again(kind: type[BusError], args: tuple[object, ...], attributes: dict[str, object]) -> BusError:
-    """An error once more, whatever its class wants to be made with: it is made already."""
-    error = kind.__new__(kind, *args)
+def _rebuild(cls: type[BusError], args: tuple[object, ...], attributes: dict[str, object]) -> BusError:
+    """A copy of an error, without calling ``__init__``, whose parameters differ from class to class."""
+    error = cls.__new__(cls, *args)
     error.args = args
     vars(error).update(attributes)
     return error
 
 
 class InvalidMessageError(BusError, ValueError):
-    """A draft that cannot be stored; the text names the field. Nothing was written."""
+    """A draft that cannot be stored; the error names the field. Nothing was written."""
 
 
 class IdempotencyConflictError(InvalidMessageError):
-    """The idempotency key stands for a message with another content. Nothing was written."""
+    """The idempotency key was used for a message with other content. Nothing was written."""
 
 
 class InvalidBusPathError(BusError, ValueError):
-    """The path can not be a bus: not a regular file, or no directory to put it in."""
+    """The path cannot be a bus: it is not a regular file, or there is no directory to put it in."""
 
 
 class BusNotFoundError(BusError, LookupError):
-    """Discovery reached the top of the file system without meeting a bus file."""
+    """Discovery reached the top of the file system without finding a bus file."""
 
 
 class SinceIDNotFoundError(BusError, LookupError):
-    """The cursor is in no segment of the log; nothing can be said about what follows it.
+    """The cursor is in no segment of the log, so what follows it is unknown.
 
     Attributes: ``log`` (str, what was searched), ``msg_id`` (str).
     """
 
     def __init__(self, log: str, msg_id: str) -> None:
-        super().__init__(f"{log} does not hold the message {msg_id}; leave the id out to read from the beginning.")
+        super().__init__(f"{log} has no message {msg_id}; omit the id to read from the beginning")
         self.log = log
         self.msg_id = msg_id
 
 
 class LockTimeoutError(BusError, TimeoutError):
-    """The lock was not to be had; nothing was written and a retry is safe.
+    """Could not acquire the lock in time; nothing was written and a retry is safe.
 
-    Attributes: ``path`` (str), ``attempts`` (int), ``waited`` (float, seconds in all).
+    Attributes: ``path`` (str), ``attempts`` (int), ``waited`` (float, seconds in total).
     """
 
     def __init__(self, path: str, attempts: int, waited: float) -> None:
         super().__init__(
             f"could not lock {path}: {attempts} attempt{'s' if attempts != 1 else ''}, "
-            f"{waited:.1f} seconds waited; another process holds it. Try again, or find the "
-            f"holder with: fuser -v {path}"
+            f"{waited:.1f} seconds waited; another process holds it. Try again, or find that "
+            f"process with: fuser -v {path}"
         )
         self.path = path
         self.attempts = attempts
@@ -82,16 +82,16 @@ class LockTimeoutError(BusError, TimeoutError):
 
 
 class DurabilityError(BusError, OSError):
-    """The records are in the file and readers see them, but they may not survive a power cut.
+    """The records are in the file and readers see them, but they may not survive a loss of power.
 
-    Posting again would store the messages twice. Attributes: ``path`` (str),
+    Posting them again would store them twice. Attributes: ``path`` (str),
     ``msg_ids`` (tuple of str), ``reason`` (str).
     """
 
     def __init__(self, path: str, msg_ids: tuple[str, ...], reason: str) -> None:
         super().__init__(
-            f"{', '.join(msg_ids)} is written to {path}, but flushing it to disk failed "
-            f"({reason}). Do not post it again: readers see it already."
+            f"{', '.join(msg_ids)} was written to {path}, but flushing to disk failed ({reason}). "
+            "Do not post it again: readers already see it"
         )
         self.path = path
         self.msg_ids = msg_ids
@@ -101,6 +101,6 @@ class DurabilityError(BusError, OSError):
 class GapWarning(RuntimeWarning):
     """Messages may be missing from what a reader was given (SPEC.md, "Reading").
 
-    Somebody cut or replaced the file, or removed an archive, before all of it was read. Given by
-    ``warnings.warn``; ``warnings.simplefilter("error", GapWarning)`` makes it end the reading.
+    The file was cut or replaced, or an archive removed, before all of it was read. Given by
+    ``warnings.warn``; ``warnings.simplefilter("error", GapWarning)`` makes it stop the reader.
     """

@@ -1,9 +1,8 @@
 """What a message is: the fields, and the one JSON shape.
 
-A ``Draft`` is what a caller wants to say; a ``Message`` is what the log says, with the id
-and time the log gave it. Both are frozen, and their attributes are named as the fields in
-the file (SPEC.md, "Fields"). What a draft must keep to is in ``rules.py``. Nothing here does
-I/O.
+A ``Draft`` is a message before it is stored; a ``Message`` is what the log holds, with the id
+and time that the log gave it. Both are frozen, and their attributes have the names of the fields in
+the file (SPEC.md, "Fields"). What a draft must satisfy is in ``validation.py``. Pure.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message before it has an id. Checked when it is appended, not when it is made.
+    """A message before it has an id. Checked when it is appended, not when it is created.
 
     ``parents`` takes ids or ``Parent`` objects. ``ts`` is an aware datetime, or None for the
     moment of the append. The body keeps everything but its trailing line ends.
@@ -70,7 +69,7 @@ class Draft:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Draft:
-        """A draft from the JSON shape (SPEC.md, "JSON"); what only the log may say is refused.
+        """A draft from the JSON shape (SPEC.md, "JSON"); fields that only the log sets are refused.
 
         Raises InvalidMessageError for an unknown key, a wrong type, or ``msg_id``/``intact``.
         """
@@ -141,11 +140,11 @@ class Message:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Message:
-        """The inverse of ``to_json``. Raises InvalidMessageError where the shape is another."""
+        """The inverse of ``to_json``. Raises InvalidMessageError where the shape differs."""
         stored = {"msg_id", "intact"}
         for name in ("msg_id", "timestamp"):
             if not isinstance(data, Mapping) or not isinstance(data.get(name), str) or not data[name]:
-                raise InvalidMessageError(f"{name} is missing: a stored message always has one")
+                raise InvalidMessageError(f"{name} is missing: every stored message has one")
         if data.get("intact") not in (True, False, None):
             raise InvalidMessageError(f"intact must be true or false, not {data['intact']!r:.60}")
         draft = Draft.from_json({key: value for key, value in data.items() if key not in stored})
@@ -153,17 +152,17 @@ class Message:
         return replace(message, issue_id=draft.issue_id)
 
 
-class _Open:
-    """The slots of a ``Message``, open: what ``new_message`` fills."""
+class _WritableMessage:
+    """The slots of a ``Message``, writable: ``new_message`` fills them."""
 
     __slots__ = Message.__slots__
 
-    def __init__(  # type: ignore[no-untyped-def]  # whoever calls new_message has them in order
-        self, msg_id, ts, kind, project_id, task_id, run_id, issue_id, parents, links, meta, body, intact
+    def __init__(  # type: ignore[no-untyped-def]  # callers of new_message have them in order
+        self, msg_id, ts, type_, project_id, task_id, run_id, issue_id, parents, links, meta, body, intact
     ) -> None:
         self.msg_id = msg_id
         self.ts = ts
-        self.type = kind
+        self.type = type_
         self.project_id = project_id
         self.task_id = task_id
         self.run_id = run_id
@@ -178,17 +177,17 @@ class _Open:
 def new_message(*values: Any) -> Message:
     """``Message(*values)``, all twelve, in a quarter of the time.
 
-    A frozen dataclass stores each field through a call of its own, which would be a quarter of
-    all reading and a tenth of an append. The same slots filled open, and closed by the change
-    of class, are the same object.
+    A frozen dataclass sets each field through a separate call, which would take a quarter of
+    all reading time and a tenth of an append. An object with the same slots, filled while they are writable,
+    becomes a ``Message`` by a change of its class.
     """
-    message: Any = _Open(*values)
+    message: Any = _WritableMessage(*values)
     message.__class__ = Message
-    return message  # type: ignore[no-any-return]  # it is one now
+    return message  # type: ignore[no-any-return]  # it is a Message now
 
 
 def message_from(draft: Draft, msg_id: str, ts: datetime, intact: bool | None = True) -> Message:
-    """What the log will say once it gives ``draft`` this id and time (UTC)."""
+    """The message that ``draft`` becomes with this id and time (UTC)."""
     issue_id = draft.issue_id or (msg_id if draft.type.upper() == ISSUE else "")
     return new_message(
         msg_id, ts, draft.type, draft.project_id, draft.task_id, draft.run_id, issue_id,
@@ -199,7 +198,7 @@ def message_from(draft: Draft, msg_id: str, ts: datetime, intact: bool | None = 
 
 
 def as_parents(parents: Iterable[str | Parent]) -> tuple[Parent, ...]:
-    """``parents`` with every bare id made a ``Parent``, and nothing shared with the caller."""
+    """``parents`` with each bare id as a ``Parent``, and nothing shared with the caller."""
     return tuple(Parent(p) if isinstance(p, str) else Parent(p.msg_id, p.kind, dict(p.meta)) for p in parents)
 
 
@@ -209,21 +208,21 @@ def format_time(ts: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """The time that a text in ISO 8601 names. Raises ValueError.
+    """A time in ISO 8601. Raises ValueError.
 
-    ``datetime`` knows no leap seconds: one is read as the second before it.
+    ``datetime`` has no leap seconds: one is read as the second before it.
     """
     return datetime.fromisoformat(text[:16] + ":59" + text[19:] if text[16:19] == ":60" else text)
 
 
 def in_utc(ts: datetime) -> datetime:
-    """``ts`` in UTC. Raises InvalidMessageError where it has no zone or leaves the calendar."""
+    """``ts`` in UTC. Raises InvalidMessageError where it has no zone or is out of range."""
     if not isinstance(ts, datetime) or ts.utcoffset() is None:
         raise InvalidMessageError(f"ts: {ts!r} has no time zone; use an aware datetime, e.g. datetime.now(UTC)")
     try:
         return ts.astimezone(UTC)
     except OverflowError:
-        raise InvalidMessageError(f"ts: {ts!r} lies outside the years 1 to 9999 in UTC") from None
+        raise InvalidMessageError(f"ts: {ts!r} is outside the years 1 to 9999 in UTC") from None
 
 
 def _without_empty(item: object, *names: str) -> dict[str, Any]:
@@ -234,7 +233,7 @@ def _time_from_json(text: object) -> datetime:
     try:
         return in_utc(parse_time(str(text)))
     except ValueError:
-        raise InvalidMessageError(f"timestamp: {text!r} is not a time with a zone, like 2026-11-21T03:14:15Z") from None
+        raise InvalidMessageError(f"timestamp: {text!r} is not a time with a zone, e.g. 2026-11-21T03:14:15Z") from None
 
 
 def _parents_from_json(ids: Any, relations: Any) -> tuple[Parent, ...]:
@@ -255,10 +254,10 @@ def _links_from_json(links: Any) -> tuple[Link, ...]:
     return tuple(_objects("links", links, Link))
 
 
-def _objects(name: str, items: Any, kind: type[_T]) -> list[_T]:
+def _objects(name: str, items: Any, cls: type[_T]) -> list[_T]:
     if not isinstance(items, list | tuple):
         raise InvalidMessageError(f"{name} must be a list of objects, not {items!r:.60}")
     try:
-        return [kind(**item) for item in items]
+        return [cls(**item) for item in items]
     except TypeError:
-        raise InvalidMessageError(f"{name}: expected objects with the fields of a {kind.__name__}") from None
+        raise InvalidMessageError(f"{name}: expected objects with the fields of a {cls.__name__}") from None

@@ -1,7 +1,7 @@
 """Message ids: how the next one is made, and how two of them are ordered.
 
-Ours are ``MSG-`` and a ULID: 48 bits of milliseconds, 80 bits of randomness, in Crockford
-base 32 (SPEC.md, "Ids"). Every id is made from the one before it, so ids strictly increase
+An own id is ``MSG-`` and a ULID: 48 bits of milliseconds, 80 bits of randomness, in Crockford's
+base 32 (SPEC.md, "Ids"). Each is made from the id before it, so ids strictly increase
 in file order whatever the clock does. Foreign ids are ordered by the time they hold. Pure:
 clock and randomness are arguments.
 """
@@ -20,28 +20,28 @@ RANDOM_BYTES = 10
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O, U
 _SUCCESSOR = dict(pairwise(_ALPHABET))
 OWN_ID = rf"MSG-[0-7][{_ALPHABET}]{{25}}"
-_OURS = re.compile(OWN_ID)
+_OWN = re.compile(OWN_ID)
 _GO = re.compile(r"MSG-(\d{8})-(\d{6})-(\d{9})-PID\d+-\d+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANDOM_BITS = 8 * RANDOM_BYTES
-_FRESH = 8  # characters at the end that are made anew in each id, as hexadecimal digits
+_FRESH = 8  # characters at the end that are random in each id, as hexadecimal digits
 
-_LAST = "MSG-7" + 17 * "Z"  # and whatever comes behind it
+_LAST = "MSG-7" + 17 * "Z"  # the beginning of the last ids
 
 Order = tuple[int, str]
 
 
 def next_msg_id(after: str | None, now_ms: int, randomness: Callable[[int], bytes]) -> str:
-    """The id that follows ``after`` (the log's last, or None), at ``now_ms`` since 1970; a clock that
-    is earlier than that counts as 1970.
+    """The id that follows ``after`` (the log's last, or None), at ``now_ms`` since 1970; a clock
+    earlier than 1970 counts as 1970.
 
-    Strictly greater than ``after`` in ``order``: behind one of ours from this millisecond or
-    a later one it is that id, its last 8 characters made anew and the others plus one; behind a foreign
-    id it lies a millisecond later at least. ``randomness(n)`` gives n random bytes.
+    Strictly greater than ``after`` in ``order``. After an own id of this millisecond or a later one, it is that
+    id with its last 8 characters random and the others, as a number, plus one. After a foreign id, it is at
+    least a millisecond later. ``randomness(n)`` gives n random bytes.
     """
     now_ms = max(now_ms, 0)
-    if after is not None and not after.startswith(_LAST):  # nothing follows the last: whoever wrote it was no clock
-        if not _OURS.fullmatch(after):
+    if after is not None and not after.startswith(_LAST):  # no real clock produces it, and nothing can follow it
+        if not _OWN.fullmatch(after):
             now_ms = max(now_ms, (time_of(after) or 0) + 1)
         elif after[4:14] >= _time_text(now_ms):  # the alphabet is in the order of ASCII
             return _successor(after, randomness)
@@ -49,11 +49,11 @@ def next_msg_id(after: str | None, now_ms: int, randomness: Callable[[int], byte
 
 
 def time_of(msg_id: str) -> int | None:
-    """Milliseconds since 1970 held by an id of ours or of the Go tool, else None.
+    """Milliseconds since 1970 that an own id or an id of the Go tool holds, else None.
 
-    A position in a record (``<id>+2``) has the time of its record.
+    The id of a one-line message below a record (``<id>+2``) holds the time of the record.
     """
-    if _OURS.match(msg_id):
+    if _OWN.match(msg_id):
         ms = 0
         for char in msg_id[4:14]:
             ms = ms << 5 | _ALPHABET.index(char)
@@ -75,25 +75,25 @@ def order(msg_id: str) -> Order | None:
 
 
 def is_own(msg_id: str) -> bool:
-    """Was it made here, and not by another program or a person?"""
-    return _OURS.fullmatch(msg_id) is not None
+    """Whether this library made it, and not another program or a person."""
+    return _OWN.fullmatch(msg_id) is not None
 
 
 def is_go(msg_id: str) -> bool:
-    """Was it made by the Go tool, which does so before it has the lock?"""
+    """Whether the Go tool made it, which does so before it has the lock."""
     return _GO.match(msg_id) is not None
 
 
 def sibling(msg_id: str, number: int) -> str:
-    """A later id with the time of ``msg_id``, for another message that had the same; ``number`` (0 to
-    2**32 - 1) tells siblings apart. One of ours has siblings of ours, right behind it."""
+    """A later id with the time of ``msg_id``, for another message that had the same id; ``number`` (0 to
+    2**32 - 1) tells siblings apart. The siblings of an own id are own ids, right after it."""
     if is_own(msg_id) and not msg_id.startswith(_LAST):
         return _encode(_decode(msg_id) + 1 + number)
     return f"{msg_id}-{number:08X}"
 
 
 def later(one: str | None, two: str | None) -> str | None:
-    """The later of two ids; one that holds no time is before all that do."""
+    """The later of two ids; one that holds no time is earlier than any that does."""
     if one is None or two is None:
         return one or two
     return max(one, two, key=lambda msg_id: order(msg_id) or (0, ""))
@@ -106,10 +106,10 @@ def _time_text(ms: int) -> str:
 
 
 def _successor(msg_id: str, randomness: Callable[[int], bytes]) -> str:
-    """A later id, and not the same each time: that one may have been given, and its message removed."""
+    """A later id, and a different one each time: the same one may have been used for a message since removed."""
     head, tail = msg_id[:-_FRESH], randomness(_FRESH // 2).hex().upper()
     last = _SUCCESSOR.get(head[-1])
-    if last is not None:  # 31 of 32 times: no need to go through the number
+    if last is not None:  # 31 of 32 times: no carry
         return head[:-1] + last + tail
     return _encode(_decode(head + "Z" * _FRESH) + 1)[:-_FRESH] + tail
 

@@ -1,6 +1,6 @@
-"""What a draft must keep to, all of it checked before any store takes a lock (SPEC.md, "Fields").
+"""What a draft must satisfy, checked before a backend takes any lock (SPEC.md, "Fields").
 
-A draft that passes can be stored and read back as it is. And how long an idempotency key counts.
+A draft that passes can be stored, and is read back as it is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from messagebus.message import (
 )
 
 MAX_VALUE = 64 * 1024  # characters: the whole header may have no more bytes
-MAX_META_KEY = 128  # characters: escaped, it stays below the 1,024 YAML allows a key
+MAX_META_KEY = 128  # characters: even escaped, it is shorter than the 1,024 that YAML allows
 
 
 def validate_draft(draft: Draft, max_body_bytes: int) -> None:
@@ -31,11 +31,11 @@ def validate_draft(draft: Draft, max_body_bytes: int) -> None:
     """
     if not isinstance(draft, Draft):
         raise InvalidMessageError(f"append a Draft, not {type(draft).__name__}")
-    scope = (draft.type, draft.project_id, draft.task_id, draft.run_id, draft.issue_id)
+    scalars = (draft.type, draft.project_id, draft.task_id, draft.run_id, draft.issue_id)
     try:
-        _check_scope(*scope)
-    except TypeError:  # what is not hashable is not text either
-        _check_scope.__wrapped__(*scope)
+        _check_scalars(*scalars)
+    except TypeError:  # not hashable, so not text
+        _check_scalars.__wrapped__(*scalars)
     if draft.parents != () or draft.links != () or draft.meta != {}:
         _check_relations(draft)
     _check_body(draft.body, max_body_bytes)
@@ -44,7 +44,7 @@ def validate_draft(draft: Draft, max_body_bytes: int) -> None:
 
 
 @lru_cache(maxsize=128)
-def _check_scope(*values: str) -> None:
+def _check_scalars(*values: str) -> None:
     """The rules of the single values; most messages repeat those of another."""
     for name, value in zip(SCALAR_FIELDS, values, strict=True):
         check_header_value(name, value)
@@ -58,7 +58,9 @@ def check_header_value(name: str, value: object) -> None:
     if not isinstance(value, str):
         raise InvalidMessageError(f"{name} must be text, not {type(value).__name__}")
     if len(value) > MAX_VALUE:
-        raise InvalidMessageError(f"{name} has {len(value):,} characters; the limit of the header is {MAX_VALUE:,}")
+        raise InvalidMessageError(
+            f"{name} has {len(value):,} characters; the limit is {MAX_VALUE:,}: put long text in the body"
+        )
     if value.isascii() and value.isprintable():
         return
     for char in value:
@@ -73,7 +75,7 @@ def _check_relations(draft: Draft) -> None:
     _check_links(draft)
     _check_meta("meta", draft.meta)
     if IDEMPOTENCY_KEY in draft.meta:
-        raise InvalidMessageError(f"meta: the key {IDEMPOTENCY_KEY!r} is the log's own; pass idempotency_key instead")
+        raise InvalidMessageError(f"meta: the key {IDEMPOTENCY_KEY!r} is the log's own: pass idempotency_key instead")
 
 
 def _check_parents(draft: Draft) -> None:
@@ -105,7 +107,7 @@ def _check_links(draft: Draft) -> None:
 def _check_id(msg_id: str) -> None:
     check_header_value("parents: msg_id", msg_id)
     if not msg_id or msg_id != "".join(msg_id.split()):
-        raise InvalidMessageError(f"parents: {msg_id!r} is no message id: it is empty or holds white space")
+        raise InvalidMessageError(f"parents: {msg_id!r} is not a message id: it is empty or contains white space")
 
 
 def _check_meta(name: str, meta: object) -> None:
@@ -122,7 +124,9 @@ def _check_body(body: object, max_body_bytes: int) -> None:
     if not isinstance(body, str):
         raise InvalidMessageError(f"body must be text, not {type(body).__name__}")
     if "\0" in body:
-        raise InvalidMessageError("body holds NUL, which marks a block that a crash left unwritten")
+        raise InvalidMessageError(
+            "body holds NUL, which files use for blocks that a crash left unwritten: encode binary data, or link to it"
+        )
     body = body.rstrip("\r\n")
     try:
         size = len(body) if body.isascii() else len(body.encode())
