@@ -59,7 +59,7 @@ def check_header_value(name: str, value: object) -> None:
         raise InvalidMessageError(f"{name} must be text, not {type(value).__name__}")
     if len(value) > MAX_VALUE:
         raise InvalidMessageError(
-            f"{name} has {len(value):,} characters; the limit is {MAX_VALUE:,}: put long text in the body"
+            f"{name} has {len(value):,} characters; the limit of a header is {MAX_VALUE:,}: put long text in the body"
         )
     if value.isascii() and value.isprintable():
         return

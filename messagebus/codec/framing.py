@@ -13,7 +13,7 @@ record, by the names they have throughout this package::
     content_length: 5⏎            ┘                                               │ text
     ---⏎                            closing line                                  │
     hello⏎                        ┐ region: the body, and what                    │
-    added below by hand           ┘ stands below it                               ┘
+    added below by hand           ┘ is below it                                  ┘
     ⏎                               separator of the next start
 
 A start takes the line end above it, so the text of a record has no final line end unless it is the last one in

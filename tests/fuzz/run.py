@@ -2,7 +2,7 @@
 
 FUZZ_SECONDS (60) is the time for all of them. Each starts from its corpus and from what it found
 in earlier runs (in tests/fuzz/found, which is not kept in git). A failure ends the run and leaves
-its input there: move it to the corpus once it is mended, and CI tries it for ever.
+its input there: move it to the corpus once it is fixed, and CI replays it from then on.
 
 With ``--corpus``, what was found is added to the corpus, and that is reduced.
 """

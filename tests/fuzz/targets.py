@@ -103,7 +103,7 @@ def decoding(data: bytes) -> None:
 
 
 def check_cursors(path: Path, data: bytes, messages: list[Message]) -> None:
-    """Each id that stands once in the file finds its message; what begins like it finds none."""
+    """Each id that is once in the file finds its message; its beginning finds none."""
     for position, message in enumerate(messages):
         if data.count(re.sub(r"\+\d+$", "", message.msg_id).encode()) == 1:
             assert MessageBus(path).read_messages(message.msg_id) == messages[position + 1 :]
@@ -112,7 +112,7 @@ def check_cursors(path: Path, data: bytes, messages: list[Message]) -> None:
 
 
 def check_cursor(path: Path, data: bytes, cursor: str, messages: list[Message]) -> None:
-    """It stands for a message, or for a record that gives none, or it is unknown."""
+    """It is the id of a message, or of a record that gives none, or it is unknown."""
     found = MessageBus(path).get_message(cursor)
     assert found is None or (found in messages and found.msg_id == cursor)
     known = cursor.encode("utf-8", "surrogatepass") in {match[1].strip(b" \t\r") for match in START.finditer(data)}
@@ -149,7 +149,7 @@ def headers(data: bytes) -> None:
 
 
 def appending(data: bytes) -> None:
-    """Behind any end of a file a message goes in whole, as the last, and changes no other."""
+    """A message appended to any end of a file is whole and the last, and changes no other."""
     start = b"---\nmsg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA\ncontent_length: 2\n---\nhi\n"
     for log, keyed in ((data, False), (start + data, True)):
         before = [message for message, _ in decoded(log.rstrip(b"\0"), closed=True)[0]]  # unwritten blocks go

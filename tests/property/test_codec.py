@@ -92,7 +92,7 @@ def numbered(drafts: Sequence[Draft], after: str | None = None) -> list[tuple[by
 
 
 def decode(data: bytes, *, closed: bool = False, offset: int = 0, cuts: Sequence[int] = ()) -> list[Message]:
-    """The messages in ``data`` from ``offset`` on, fed in pieces that end at ``cuts``."""
+    """The messages in ``data`` from ``offset`` on, fed in chunks that end at ``cuts``."""
     decoder = Decoder(offset)
     edges = sorted({offset, len(data), *(cut for cut in cuts if offset < cut < len(data))})
     messages = []
@@ -178,9 +178,9 @@ def test_a_record_cut_anywhere_is_never_whole(drafts: list[Draft], data: st.Data
     messages = [earlier for _, earlier in written]
     assert decode(before + record[:cut]) in (messages, [*messages, message])
     torn = before + record[:cut]
-    seam = codec.find_append_point(torn, whole_file=True)
-    new_record, new = numbered([Draft("FACT", "demo", "after the crash")], seam.last_id)[0]
-    *others, last = decode(torn[: seam.truncate_to] + seam.separator + new_record)
+    point = codec.find_append_point(torn, whole_file=True)
+    new_record, new = numbered([Draft("FACT", "demo", "after the crash")], point.last_id)[0]
+    *others, last = decode(torn[: point.truncate_to] + point.separator + new_record)
     assert last == new
     assert others[: len(messages)] == messages
     assert all(other == message or other.intact is False for other in others[len(messages) :])
@@ -219,7 +219,7 @@ def mutated_logs(draw: st.DrawFn) -> bytes:
 
 
 def mutated(draw: st.DrawFn, data: bytes, start: int = 0) -> bytes:
-    """``data`` with some bytes behind ``start`` changed, removed or added."""
+    """``data`` with some bytes after ``start`` changed, removed or added."""
     at = draw(st.integers(start, len(data)))
     end = draw(st.one_of(st.integers(at, min(len(data), at + 3)), st.integers(at, len(data))))
     return data[:at] + draw(st.one_of(st.just(b""), BYTES)) + data[end:]
@@ -231,7 +231,7 @@ FILES = st.one_of(SOUP, mutated_logs(), st.binary(max_size=60))
 @settings(max_examples=700)
 @given(FILES, st.booleans(), st.data())
 @example(b"\xef\xbb\xbf---\nmsg_id: x\n---\nq\n", False, None)
-def test_any_bytes_are_read_alike_however_they_come(log: bytes, closed: bool, data: st.DataObject | None) -> None:
+def test_any_bytes_are_read_alike_in_any_chunks(log: bytes, closed: bool, data: st.DataObject | None) -> None:
     whole = decode(log, closed=closed)
     cuts = data.draw(st.lists(st.integers(0, len(log)), max_size=6)) if data else (1, 2, 3, 4)
     assert decode(log, closed=closed, cuts=cuts) == whole
@@ -253,7 +253,7 @@ def test_any_bytes_are_read_alike_byte_by_byte(log: bytes) -> None:
 
 @settings(max_examples=250)
 @given(FILES)
-def test_a_decoder_that_starts_at_its_place_goes_on_from_there(log: bytes) -> None:
+def test_a_decoder_continues_from_a_record_offset(log: bytes) -> None:
     decoder = Decoder()
     messages = decoder.feed(log) + decoder.finish(closed=True)
     again = decode(log, offset=decoder.record_offset, closed=True)
@@ -265,7 +265,7 @@ def test_a_decoder_that_starts_at_its_place_goes_on_from_there(log: bytes) -> No
 
 @settings(max_examples=300)
 @given(FILES)
-def test_whatever_a_file_gives_has_a_json_that_gives_it_back(log: bytes) -> None:
+def test_every_message_of_any_file_survives_json(log: bytes) -> None:
     for message in decode(log, closed=True):
         if len({parent.msg_id for parent in message.parents}) == len(message.parents):
             assert Message.from_json(message.to_json()) == message
@@ -273,7 +273,7 @@ def test_whatever_a_file_gives_has_a_json_that_gives_it_back(log: bytes) -> None
 
 @settings(max_examples=300)
 @given(st.lists(DRAFTS | SIMPLE_DRAFTS, min_size=3, max_size=6), st.data())
-def test_a_mutation_spoils_only_its_own_record(drafts: list[Draft], data: st.DataObject) -> None:
+def test_a_mutation_affects_only_its_own_record(drafts: list[Draft], data: st.DataObject) -> None:
     records, messages = (list(column) for column in zip(*numbered(drafts), strict=True))
     victim = data.draw(st.integers(0, len(records) - 1))
     records[victim] = mutated(data.draw, records[victim])
@@ -286,7 +286,7 @@ def test_a_mutation_spoils_only_its_own_record(drafts: list[Draft], data: st.Dat
 @settings(max_examples=300)
 @given(st.lists(DRAFTS | SIMPLE_DRAFTS, min_size=3, max_size=5), st.data())
 def test_a_mutation_inside_a_record_leaves_its_neighbours_alone(drafts: list[Draft], data: st.DataObject) -> None:
-    """Inside: behind its ``msg_id:``, in front of its last line end."""
+    """Inside: after its ``msg_id:``, before its last line end."""
     records, messages = (list(column) for column in zip(*numbered(drafts), strict=True))
     victim = data.draw(st.integers(0, len(records) - 1))
     inner = mutated(data.draw, records[victim][:-1], len(b"---\nmsg_id:"))
@@ -297,7 +297,7 @@ def test_a_mutation_inside_a_record_leaves_its_neighbours_alone(drafts: list[Dra
     assert found[len(found) - len(after) :] == after
 
 
-# --- the seam ----------------------------------------------------------------------------------
+# --- the append point ---------------------------------------------------------------------------
 
 TAILS = st.sampled_from(
     [b"", b"\n", b"\n-", b"\n--", b"\n---", b"\n---\n", b"\n---\nmsg_i", b"\n---\nmsg_id: MSG-01K", b"\n\n---", b"-",
@@ -318,30 +318,30 @@ ENDS = st.builds(bytes.__add__, FILES, TAILS)
 @example(RECORD.encode() + b"\n---\nmsg_i")
 @example(b"text\n" + RECORD.encode() + b"\n---\nmsg_i")
 @example(b"text\n---\nmsg_id: x")
-def test_the_seam_joins_a_record_to_any_end(end: bytes) -> None:
+def test_a_record_can_be_appended_to_any_end(end: bytes) -> None:
     """The new record comes out whole and last; everything else as it would have without it."""
-    seam = codec.find_append_point(end, whole_file=True)
-    assert 0 <= seam.truncate_to <= len(end)
-    assert seam.separator in (b"", b"\n", b"\n\n")
-    record, message = numbered([Draft("FACT", "demo", "new\n\n---\nmsg_id: x")], seam.last_id)[0]
+    point = codec.find_append_point(end, whole_file=True)
+    assert 0 <= point.truncate_to <= len(end)
+    assert point.separator in (b"", b"\n", b"\n\n")
+    record, message = numbered([Draft("FACT", "demo", "new\n\n---\nmsg_id: x")], point.last_id)[0]
     before = decode(end, closed=True)
-    joined = end[: seam.truncate_to] + seam.separator + record
+    joined = end[: point.truncate_to] + point.separator + record
     assert decode(joined) == [*before, message]
 
 
 @settings(max_examples=300)
 @given(ENDS, st.data())
-def test_the_seam_needs_only_the_end_of_the_file(end: bytes, data: st.DataObject) -> None:
+def test_the_append_point_needs_only_the_end_of_the_file(end: bytes, data: st.DataObject) -> None:
     whole = codec.find_append_point(end, whole_file=True)
     start = data.draw(st.integers(0, len(end)))
-    seam = codec.find_append_point(end[start:], whole_file=start == 0)
-    if seam.last_id:
-        assert seam._replace(truncate_to=start + seam.truncate_to) == whole
+    point = codec.find_append_point(end[start:], whole_file=start == 0)
+    if point.last_id:
+        assert point._replace(truncate_to=start + point.truncate_to) == whole
 
 
 @settings(max_examples=300)
 @given(ENDS)
-def test_the_seam_leaves_text_alone(end: bytes) -> None:
+def test_recovery_leaves_text_alone(end: bytes) -> None:
     """What is cut off is the beginning of a record and nothing else."""
     gone = end[codec.find_append_point(end, whole_file=True).truncate_to :].replace(b"\r", b"").lstrip(b"\n")
     assert b"---\nmsg_id:".startswith(gone) or gone.startswith(b"---\nmsg_id:")

@@ -1,4 +1,4 @@
-"""No text of a body, and no part of an id, stands for a cursor or for an idempotency key."""
+"""No text of a body, and no part of an id, is taken for a cursor or an idempotency key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def record(msg_id: str, body: str = "hi") -> str:
 
 
 def unknown(path: Path, cursor: str) -> bool:
-    """Is it said to be unknown by whoever is asked?"""
+    """Whether every reader says that it is unknown."""
     with pytest.raises(SinceIDNotFoundError):
         MessageBus(path).read_messages(cursor)
     return MessageBus(path).get_message(cursor) is None
@@ -29,8 +29,8 @@ BOUNDARIES = [512, 2048, 16 * 1024, 256 * 1024, 512 * 1024]
 
 @pytest.mark.parametrize("msg_id", ["MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZB", "MSG-20261121-031415-000000001-PID7-1", "i+12"])
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_the_beginning_of_an_id_is_no_cursor(boundary: int, msg_id: str, tmp_path: Path, tally: Tally) -> None:
-    """Also where what is read at a time ends behind it."""
+def test_the_beginning_of_an_id_is_not_a_cursor(boundary: int, msg_id: str, tmp_path: Path, tally: Tally) -> None:
+    """Also where a chunk ends after it."""
     path = tmp_path / "BUS.md"
     for length in range(1, len(msg_id)):
         cursor = msg_id[:length]
@@ -53,8 +53,8 @@ def test_a_long_id_is_a_cursor(length: int, boundary: int, tmp_path: Path) -> No
         assert MessageBus(path).get_message(message.msg_id) == message
 
 
-def test_an_id_that_is_no_utf8_is_no_id(tmp_path: Path, tally: Tally) -> None:
-    """Nobody could name it: not as it stands, and not as it would be read."""
+def test_an_id_that_is_not_utf8_is_not_an_id(tmp_path: Path, tally: Tally) -> None:
+    """No one could name it: neither as it is in the file, nor as it would be read."""
     path = tmp_path / "BUS.md"
     a, b, c = (record(msg_id).encode() for msg_id in ("a", "b?", "c?"))
     path.write_bytes(b"\n".join((a, b.replace(b"?", b"\xff"), c)))
@@ -65,11 +65,11 @@ def test_an_id_that_is_no_utf8_is_no_id(tmp_path: Path, tally: Tally) -> None:
 
 
 def test_no_body_is_a_cursor(tmp_path: Path, tally: Tally) -> None:
-    """Whatever stands in front of an id there, or behind it."""
+    """Whatever is before an id there, or after it."""
     path = tmp_path / "BUS.md"
     cursors = ["MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA", "x+1", "LEGACY-LINE-000000001", "---", "a"]
     bodies = [
-        f"{before}{cursor}{behind}" for cursor in cursors for behind in ("", "\n", "\r\n", "\n---\n")
+        f"{before}{cursor}{after}" for cursor in cursors for after in ("", "\n", "\r\n", "\n---\n")
         for before in ("", "\n\n---\nmsg_id: ", "\r\n\r\n---\r\nmsg_id:", "\nmsg_id: ", "\n\n----\nmsg_id: ")
     ]  # fmt: skip
     messages = MessageBus(path).append_messages([Draft("FACT", "p", body) for body in bodies])
@@ -78,7 +78,7 @@ def test_no_body_is_a_cursor(tmp_path: Path, tally: Tally) -> None:
     tally(TRIED, len(bodies))
 
 
-def test_no_body_stands_for_an_idempotency_key(tmp_path: Path, tally: Tally) -> None:
+def test_no_body_holds_an_idempotency_key(tmp_path: Path, tally: Tally) -> None:
     path = tmp_path / "BUS.md"
     bus = MessageBus(path)
     keyed = Draft("FACT", "p", "x")

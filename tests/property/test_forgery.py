@@ -86,7 +86,7 @@ def with_text(text: str) -> Iterator[Draft]:
     yield Draft("FACT", text)
     yield Draft("ISSUE", "p", text)
     parents = (text, Parent(text), Parent("a", text), Parent("a", meta={text: "v"}), Parent("a", meta={"k": text}))
-    yield from (Draft("FACT", "p", parents=["before", parent, "behind"]) for parent in parents)
+    yield from (Draft("FACT", "p", parents=["before", parent, "after"]) for parent in parents)
     yield from (Draft("FACT", "p", links=[link]) for link in (Link(text), Link("u", text), Link("u", "", text)))
     yield from (Draft("FACT", "p", meta=meta) for meta in ({text: "v"}, {"k": text}, {"a": "b", text: text}))
 

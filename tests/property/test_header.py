@@ -59,7 +59,7 @@ def as_yaml_1_2(text: str) -> object:
 @example("1:2")
 @example("0:0._")
 @example("a\u2029b")
-def test_a_scalar_is_that_very_text_in_yaml_1_1(text: str) -> None:
+def test_a_scalar_is_the_same_text_in_yaml_1_1(text: str) -> None:
     document = f"k: {header.scalar(text)}\n"
     assert yaml.safe_load(document) == {"k": text}
     assert yaml.load(document, Loader=yaml.CSafeLoader) == {"k": text}
@@ -68,7 +68,7 @@ def test_a_scalar_is_that_very_text_in_yaml_1_1(text: str) -> None:
 @settings(max_examples=250)
 @given(VALUES)
 @example("0o17")
-def test_a_scalar_is_that_very_text_in_yaml_1_2(text: str) -> None:
+def test_a_scalar_is_the_same_text_in_yaml_1_2(text: str) -> None:
     assert as_yaml_1_2(f"k: {header.scalar(text)}\n") == {"k": text}
 
 
@@ -82,7 +82,7 @@ def test_each_tricky_scalar_is_text_as_value_and_as_key(text: str) -> None:
 
 @settings(max_examples=250)
 @given(KEYS)
-def test_a_key_is_that_very_text(text: str) -> None:
+def test_a_key_is_the_same_text(text: str) -> None:
     assert yaml.safe_load(header.entry(text, "v")) == {text: "v"}
 
 
@@ -94,7 +94,7 @@ def test_the_longest_key_with_the_longest_escapes_is_a_key_in_yaml() -> None:
 @pytest.mark.parametrize(
     "text", ["a", "FACT", "run-7", "two words", "https://example.org/a", "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"]
 )
-def test_ordinary_text_stands_plain(text: str) -> None:
+def test_ordinary_text_is_plain(text: str) -> None:
     assert header.scalar(text) == text
 
 
@@ -125,7 +125,7 @@ def headers(draw: st.DrawFn) -> tuple[str, dict[str, object]]:
 
 @settings(max_examples=250)
 @given(headers())
-def test_what_we_write_is_in_the_subset_and_means_the_same_to_pyyaml(case: tuple[str, dict[str, object]]) -> None:
+def test_what_is_written_is_in_the_subset_and_means_the_same_to_pyyaml(case: tuple[str, dict[str, object]]) -> None:
     text, fields = case
     assert header.parse_subset(text) == fields
     assert header.parse_yaml(text) == fields
@@ -168,7 +168,7 @@ def test_the_parsers_agree_on_yamlish_text(text: str) -> None:
 
 @settings(max_examples=600)
 @given(headers(), st.data())
-def test_the_parsers_agree_on_headers_that_somebody_edited(case: tuple[str, object], data: st.DataObject) -> None:
+def test_the_parsers_agree_on_edited_headers(case: tuple[str, object], data: st.DataObject) -> None:
     text = case[0]
     for _ in range(data.draw(st.integers(1, 2))):
         start = data.draw(st.integers(0, len(text)))
@@ -185,7 +185,7 @@ def test_the_parsers_agree_on_long_keys(length: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "\n", "just text", "- a\n- b\n", "a: [", "a: *b", "\0", "a: b\nc", "{", "a: !!python/object:os.x {}\n"]
 )
-def test_what_is_no_mapping_is_refused_or_text(text: str) -> None:
+def test_what_is_not_a_mapping_is_refused_or_text(text: str) -> None:
     try:
         fields = header.parse(text)
     except HeaderError:

@@ -39,7 +39,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
-def test_what_stands_for_more_than_it_is_makes_no_header(bomb: str, tally: Callable[..., None]) -> None:
+def test_what_expands_to_more_than_it_is_makes_no_header(bomb: str, tally: Callable[..., None]) -> None:
     text = f"msg_id: x\n{bomb.rstrip()}\n"  # an empty line would keep it from the small parser
     assert yaml.compose(text), "nothing else is wrong with it"
     with pytest.raises(HeaderError):

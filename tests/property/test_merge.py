@@ -164,7 +164,7 @@ def damage(data: bytes) -> set[str]:
 
 @settings(max_examples=60)
 @given(histories(2, "edit by hand"))
-def test_a_merge_checks_as_clean_as_what_was_merged(files: list[bytes]) -> None:
+def test_a_merge_adds_no_findings(files: list[bytes]) -> None:
     base, one, two = files
     found = damage(merged(base, one, two))
     assert found <= damage(one) | damage(two)
@@ -229,7 +229,7 @@ def test_any_bytes(base: bytes, one: bytes, two: bytes) -> None:
 # --- one thing at a time -----------------------------------------------------------------------------
 
 
-def test_nothing() -> None:
+def test_empty_files() -> None:
     assert merged(b"", b"", b"") == b""
     assert merged(record(X, "x"), b"", b"") == b"", "both sides removed it"
     assert merged(b"", b"", record(X, "x")) == record(X, "x")
@@ -257,7 +257,7 @@ def test_a_record_that_both_changed(msg_id: str) -> None:
     assert msgid.is_own(second.msg_id) == (msg_id == X)
 
 
-def test_a_copy_stands_right_behind_its_original() -> None:
+def test_a_copy_is_right_after_its_original() -> None:
     after = msgid.next_msg_id(X, 0, lambda n: b"\0" * n)
     base, one, two = (log(record(X, body), record(after, "next")) for body in ("x", "of a", "of b"))
     assert bodies(merged(base, one, two)) == ["of a", "of b", "next"]
@@ -357,7 +357,7 @@ def test_a_line_below_a_record_that_the_other_side_changed() -> None:
     assert result == record(X, "new") + LINE % (5, b"five")
 
 
-def test_a_line_that_the_changed_record_would_swallow() -> None:
+def test_a_line_that_the_changed_record_would_take_in() -> None:
     """Its length says otherwise: the text that bears the line stays, too."""
     base = record(X, "a longer body")
     result = merged(base, base.replace(b"a longer", b"a"), base + LINE % (5, b"five"))
@@ -404,7 +404,7 @@ def test_a_record_right_below_text_stays_one(first: bytes) -> None:
 
 
 def test_blocks_that_a_crash_left_unwritten_above() -> None:
-    """Nothing behind them is a message, and so it must stay."""
+    """Nothing after them is a message, and that must stay so."""
     one = b"# A bus\n\n\0\0\n" + LINE % (5, b"no message")
     two = b"\0\n" + LINE % (6, b"none, too") + b"\n" + record(X, "x")
     result = merged(b"", one, two + LINE % (7, b"seven"))
@@ -413,7 +413,7 @@ def test_blocks_that_a_crash_left_unwritten_above() -> None:
         assert result.count(text) == 1
 
 
-def test_records_without_a_time_stay_behind_the_one_they_followed() -> None:
+def test_records_without_a_time_stay_after_the_one_they_followed() -> None:
     base = log(record("top", "t"), record(X, "x"), record("note-9", "n"), record(Y, "y"))
     one = base.replace(b"---\nmsg_id: " + Y.encode(), record("note-1", "n") + b"\n---\nmsg_id: " + Y.encode())
     two = base.replace(b"---\nmsg_id: " + Y.encode(), record("note-5", "n") + b"\n---\nmsg_id: " + Y.encode())

@@ -50,12 +50,12 @@ def kept_back(data: bytes) -> bool:
 
 
 def record(body: bytes, *, msg_id: str = "a", length: int | str | None = None, more: str = "") -> bytes:
-    """A record as somebody might write it by hand; ``length`` as given, none if None."""
+    """A record as a person might write it by hand; ``length`` as given, none if None."""
     stored = "" if length is None else f"content_length: {length}\n"
     return f"---\nmsg_id: {msg_id}\nts: 2026-11-21T03:14:15Z\ntype: FACT\n{more}{stored}---\n".encode() + body
 
 
-def seen(data: bytes, *, closed: bool = False) -> list[tuple[str, str, bool | None]]:
+def summaries(data: bytes, *, closed: bool = False) -> list[tuple[str, str, bool | None]]:
     return [(message.msg_id, message.body, message.intact) for message in read(data, closed=closed)]
 
 
@@ -103,7 +103,7 @@ def test_every_field_has_its_place() -> None:
 def test_bodies_are_escaped_and_measured_as_stored(body: str, stored: bytes) -> None:
     data = codec.encode("a", TS, codec.encode_rest(Draft("FACT", "demo", body)))
     assert data.endswith(b"content_length: %d\n---\n%b\n" % (len(stored), stored))
-    assert seen(data) == [("a", body.rstrip("\r\n"), True)]
+    assert summaries(data) == [("a", body.rstrip("\r\n"), True)]
 
 
 def test_a_header_over_the_limit_is_refused_before_anything_is_written() -> None:
@@ -156,13 +156,13 @@ def test_other_fields_may_come_in_any_order_and_be_unknown() -> None:
         b"meta: {a: [b]}", b"no colon", b"\ttype: x", b"a: *b", b"type: {a: b}",
     ],
 )  # fmt: skip
-def test_a_broken_header_spoils_only_its_own_record(broken: bytes) -> None:
+def test_a_broken_header_affects_only_its_own_record(broken: bytes) -> None:
     data = EXAMPLE + b"\n---\nmsg_id: x\n" + broken + b"\n---\nlost\n" + NEXT
-    assert seen(data) == [(ID, MESSAGE.body, True), NEXT_SEEN]
+    assert summaries(data) == [(ID, MESSAGE.body, True), NEXT_SEEN]
 
 
-def test_a_header_without_an_end_spoils_only_its_own_record() -> None:
-    assert seen(b"---\nmsg_id: x\ntype: FACT\n" + NEXT) == [NEXT_SEEN]
+def test_a_header_without_an_end_affects_only_its_own_record() -> None:
+    assert summaries(b"---\nmsg_id: x\ntype: FACT\n" + NEXT) == [NEXT_SEEN]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_header_is_at_most_64_kib(size: int, count: int) -> None:
      ("'it''s'", "it's"), ('"\\u00e9\\n"', "é\n"), ("", ""), ('""', ""), ("a # comment", "a"), ("0x1f", "0x1f"),
      ("!!int 7", "7")],
 )  # fmt: skip
-def test_scalars_are_text_whatever_yaml_makes_of_them(line: str, value: str) -> None:
+def test_scalars_are_text_whatever_their_type_in_yaml(line: str, value: str) -> None:
     data = f"---\nmsg_id: x\nrun_id: {line}\nproject_id: 1e3\ntype: yes\n---\n".encode()
     (message,) = read(data, closed=True)
     assert (message.run_id, message.project_id, message.type) == (value, "1e3", "yes")
@@ -213,11 +213,11 @@ def test_parents_in_every_shape(lines: str, parents: tuple[Parent, ...]) -> None
     ],
 )  # fmt: skip
 def test_times_are_utc_and_an_unreadable_one_is_that_of_the_id(text: str, ts: datetime) -> None:
-    ours = "MSG-01KAJ4TKM85N6V5RDZQ0V0Y8Z0"
-    assert read(f"---\nmsg_id: {ours}\nts: {text}\n---\n\n".encode())[0].ts == ts
+    own_id = "MSG-01KAJ4TKM85N6V5RDZQ0V0Y8Z0"
+    assert read(f"---\nmsg_id: {own_id}\nts: {text}\n---\n\n".encode())[0].ts == ts
 
 
-def test_no_type_is_info_wherever_the_record_stands() -> None:
+def test_no_type_is_info_wherever_the_record_is() -> None:
     """The last record of a file and those before it are read by different code."""
     untyped = EXAMPLE.replace(b"type: FACT\n", b"").replace(
         EXAMPLE[EXAMPLE.index(b"parents") : EXAMPLE.index(b"content")], b""
@@ -279,10 +279,10 @@ def test_no_time_anywhere_is_the_epoch() -> None:
         (record(b"abc\n", length="003"), ("a", "abc", True)),
     ],
 )  # fmt: skip
-def test_a_body_and_how_far_it_can_be_trusted(data: bytes, expected: tuple[str, str, bool | None]) -> None:
-    assert seen(data) == [expected], "at the end of a live file"
-    assert seen(data, closed=True) == [expected], "at the end of an archive"
-    assert seen(data.rstrip(b"\n") + b"\n" + NEXT) == [expected, NEXT_SEEN], "with another record behind it"
+def test_a_body_and_whether_it_is_intact(data: bytes, expected: tuple[str, str, bool | None]) -> None:
+    assert summaries(data) == [expected], "at the end of a live file"
+    assert summaries(data, closed=True) == [expected], "at the end of an archive"
+    assert summaries(data.rstrip(b"\n") + b"\n" + NEXT) == [expected, NEXT_SEEN], "with another record after it"
 
 
 @pytest.mark.parametrize(
@@ -293,17 +293,17 @@ def test_a_body_and_how_far_it_can_be_trusted(data: bytes, expected: tuple[str, 
     ],
 )  # fmt: skip
 def test_a_short_body_waits_at_the_end_and_is_torn_elsewhere(data: bytes, body: str) -> None:
-    assert seen(data) == []
+    assert summaries(data) == []
     assert kept_back(data)
-    assert seen(data, closed=True) == [("a", body, False)]
-    assert seen(data.rstrip(b"\n") + b"\n" + NEXT) == [("a", body, False), NEXT_SEEN]
+    assert summaries(data, closed=True) == [("a", body, False)]
+    assert summaries(data.rstrip(b"\n") + b"\n" + NEXT) == [("a", body, False), NEXT_SEEN]
 
 
 @pytest.mark.parametrize(
     "data", [b"---\nmsg_id: x", b"---\nmsg_id: x\nts: 1\n", record(b"")[:-1], record(b"no line end")]
 )
-def test_an_unfinished_end_is_kept_back_and_told(data: bytes) -> None:
-    assert seen(EXAMPLE + b"\n" + data) == [(ID, MESSAGE.body, True)]
+def test_an_unfinished_end_is_kept_back_and_reported(data: bytes) -> None:
+    assert summaries(EXAMPLE + b"\n" + data) == [(ID, MESSAGE.body, True)]
     assert kept_back(EXAMPLE + b"\n" + data)
 
 
@@ -316,9 +316,9 @@ def test_a_finished_end_is_not(data: bytes) -> None:
     "start",
     [b"\n-", b"\n--", b"\n---", b"\n---\n", b"\n---\nm", b"\n---\nmsg_id", b"\n---\nmsg_id:", b"\n---\nmsg_id: MSG-0"],
 )
-def test_the_first_bytes_of_the_next_record_spoil_nothing(start: bytes) -> None:
-    """Writes become visible piece by piece; what stands in front of them is whole."""
-    assert seen(EXAMPLE + start) == [(ID, MESSAGE.body, True)]
+def test_a_partial_start_of_the_next_record_changes_nothing(start: bytes) -> None:
+    """Writes become visible in parts; what is in front of them is whole."""
+    assert summaries(EXAMPLE + start) == [(ID, MESSAGE.body, True)]
 
 
 def test_a_crlf_converted_file_is_read_as_lf() -> None:
@@ -328,11 +328,11 @@ def test_a_crlf_converted_file_is_read_as_lf() -> None:
 
 def test_one_converted_record_between_others() -> None:
     data = EXAMPLE + b"\n" + record(b"a\nb\n", msg_id="b", length=3).replace(b"\n", b"\r\n") + NEXT
-    assert seen(data) == [(ID, MESSAGE.body, True), ("b", "a\nb", True), NEXT_SEEN]
+    assert summaries(data) == [(ID, MESSAGE.body, True), ("b", "a\nb", True), NEXT_SEEN]
 
 
 def test_crs_that_a_body_was_written_with_stay() -> None:
-    assert seen(record(b"a\r\nb\rc\n", length=6)) == [("a", "a\r\nb\rc", True)]
+    assert summaries(record(b"a\r\nb\rc\n", length=6)) == [("a", "a\r\nb\rc", True)]
 
 
 def test_a_record_of_other_bytes_above_and_below_is_found_at_its_offset() -> None:
@@ -391,7 +391,7 @@ NOT_ONE_LINE = [
 
 
 @pytest.mark.parametrize("line", NOT_ONE_LINE)
-def test_what_is_no_one_line_message(line: str) -> None:
+def test_what_is_not_a_one_line_message(line: str) -> None:
     assert read(line.encode() + b"\n\n" + EXAMPLE) == [MESSAGE]
     (joined,) = read(EXAMPLE + line.encode() + b"\n")
     assert (joined.body, joined.intact) == (f"{MESSAGE.body}\n{line}", False)
@@ -404,7 +404,7 @@ def test_lines_above_the_first_record_are_numbered_from_one() -> None:
     ]  # fmt: skip
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_line() -> None:
     assert [m.msg_id for m in read(codec.BOM + b"[2026-11-21 03:14:15] x\n")] == ["LEGACY-LINE-000000001"]
 
 
@@ -417,24 +417,24 @@ def test_lines_below_a_body_are_numbered_among_themselves() -> None:
 
 def test_other_text_between_such_lines_joins_the_body() -> None:
     data = EXAMPLE + b"oops\n[2026-11-21 03:14:15] x\nmore\n"
-    assert seen(data) == [(ID, MESSAGE.body + "\noops\nmore", False), (ID + "+1", "x", None)]
+    assert summaries(data) == [(ID, MESSAGE.body + "\noops\nmore", False), (ID + "+1", "x", None)]
 
 
 def test_a_line_without_its_end_waits() -> None:
     data = EXAMPLE + b"[2026-11-21 03:14:15] half"
-    assert seen(data) == [(ID, MESSAGE.body, True)]
+    assert summaries(data) == [(ID, MESSAGE.body, True)]
     assert kept_back(data)
-    assert seen(data, closed=True) == [(ID, MESSAGE.body, True), (ID + "+1", "half", None)]
-    assert seen(b"[2026-11-21 03:14:15] half") == []
+    assert summaries(data, closed=True) == [(ID, MESSAGE.body, True), (ID + "+1", "half", None)]
+    assert summaries(b"[2026-11-21 03:14:15] half") == []
 
 
-# --- the seam ----------------------------------------------------------------------------------
+# --- the append point ---------------------------------------------------------------------------
 
 HAND = record(b"by hand\n", msg_id="h")
 
 
 @pytest.mark.parametrize(
-    ("data", "last_id", "keep", "glue"),
+    ("data", "last_id", "truncate_to", "separator"),
     [
         (b"", None, 0, b""), (b"\n", None, 1, b"\n"), (b"text", None, 4, b"\n\n"), (b"text\n", None, 5, b"\n"),
         (EXAMPLE, ID, len(EXAMPLE), b"\n"), (EXAMPLE[:-1], ID, len(EXAMPLE) - 1, b"\n\n"),
@@ -458,42 +458,42 @@ HAND = record(b"by hand\n", msg_id="h")
         (EXAMPLE + b"\r\n---\r\nmsg", ID, len(EXAMPLE), b"\n"),
     ],
 )  # fmt: skip
-def test_how_the_next_record_joins(data: bytes, last_id: str | None, keep: int, glue: bytes) -> None:
-    assert codec.find_append_point(data, whole_file=True) == (last_id, keep, glue)
+def test_the_append_point(data: bytes, last_id: str | None, truncate_to: int, separator: bytes) -> None:
+    assert codec.find_append_point(data, whole_file=True) == (last_id, truncate_to, separator)
 
 
 def test_an_id_line_without_an_id_is_skipped() -> None:
     assert codec.find_append_point(EXAMPLE + b"\n---\nmsg_id:\n---\nby hand\n", whole_file=True).last_id == ID
 
 
-def test_a_byte_order_mark_survives_the_healing_of_the_first_record() -> None:
-    seam = codec.find_append_point(codec.BOM + b"---\nmsg_id: x", whole_file=True)
-    assert seam.truncate_to == len(codec.BOM)
-    assert read(codec.BOM[: seam.truncate_to] + seam.separator + EXAMPLE) == [MESSAGE]
+def test_a_byte_order_mark_survives_the_recovery_of_the_first_record() -> None:
+    point = codec.find_append_point(codec.BOM + b"---\nmsg_id: x", whole_file=True)
+    assert point.truncate_to == len(codec.BOM)
+    assert read(codec.BOM[: point.truncate_to] + point.separator + EXAMPLE) == [MESSAGE]
 
 
-def test_a_time_that_runs_into_the_next_field_is_no_plain_record() -> None:
-    """However the record is read: alone, or with another behind it."""
+def test_a_time_that_runs_into_the_next_field_is_not_a_plain_record() -> None:
+    """However the record is read: alone, or with another after it."""
     broken = EXAMPLE.replace(b"Z\ntype:", b"Ztype:")
     assert read(broken) == read(broken + b"\n" + broken) == []
 
 
 def test_a_length_that_counts_line_ends_does_not_fit() -> None:
-    """However the record is read: alone, or with another behind it."""
+    """However the record is read: alone, or with another after it."""
     counted = EXAMPLE.replace(b"content_length: 34", b"content_length: 35") + b"\n"
     assert [message.intact for message in read(counted + b"\n" + EXAMPLE)] == [False, True]
     assert read(counted) == []
 
 
-def test_a_one_line_message_of_many_spaces_takes_no_quadratic_time() -> None:
+def test_a_one_line_message_of_many_spaces_takes_linear_time() -> None:
     """A lazy pattern would look at each run of spaces from each of them: a test that hangs."""
     [message] = read(b"[2026-11-21 03:14:15] FACT: a" + b" " * 1_000_000 + b"b\n")
     assert message.body == "a" + " " * 1_000_000 + "b"
 
 
-def test_lines_around_a_message_do_not_make_a_record_of_the_stored_bytes() -> None:
+def test_lines_around_a_message_do_not_form_a_record_in_the_stored_bytes() -> None:
     """They go to the record above, without the message between them."""
     stored: list[bytes] = []
     lines = b"\n\n[2026-11-21 03:14:15] FACT: between\n---\nmsg_id: forged\n---\n"
     Decoder(stored=stored).feed(record(b"x" + lines, length=1) + b"\n" + record(b"", msg_id="b"))
-    assert [msg_id for msg_id, _, _ in seen(b"\n".join(stored), closed=True)] == ["a", "a+1"]
+    assert [msg_id for msg_id, _, _ in summaries(b"\n".join(stored), closed=True)] == ["a", "a+1"]

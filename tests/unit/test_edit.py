@@ -10,7 +10,7 @@ from messagebus import Draft, MessageBus, check_bus, repair_bus
 from messagebus.codec.edit import edited
 
 RECORD = b"---\nmsg_id: a\ntype: FACT\ncontent_length: 4\n---\nbody\n"
-MARK = {"mended": "torn"}
+ENTRY = {"mended": "torn"}
 ID = "MSG-01M7Y1HWRR0000000000000001"
 
 
@@ -29,8 +29,8 @@ ID = "MSG-01M7Y1HWRR0000000000000001"
     ],
     ids=["new", "without a length", "there already, indented by four"],
 )
-def test_a_mark_in_the_header(record: bytes, expected: bytes) -> None:
-    assert edited(record, MARK) == expected
+def test_an_entry_in_meta(record: bytes, expected: bytes) -> None:
+    assert edited(record, ENTRY) == expected
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_a_mark_in_the_header(record: bytes, expected: bytes) -> None:
     ],
     ids=["a mapping on one line", "no field", "no end", "no room"],
 )
-def test_a_header_that_cannot_be_changed_line_by_line(record: bytes) -> None:
-    assert edited(record, MARK) is None
+def test_a_header_whose_lines_cannot_be_changed_one_by_one(record: bytes) -> None:
+    assert edited(record, ENTRY) is None
 
 
 def test_another_id_body_and_length() -> None:
@@ -55,11 +55,11 @@ def test_another_id_body_and_length() -> None:
 @pytest.mark.parametrize("room", range(65_150, 65_540, 29))
 @pytest.mark.parametrize("tail", ["content_length: 9\n---\nbody\n", "---\nbody\n\0\0more\n", "no end\n"])
 def test_a_header_close_to_the_limit(tmp_path: Path, room: int, tail: str) -> None:
-    """There may be no room for the mark, nor for the id in another header; it is clean after one mending."""
+    """There may be no room for the entry in ``meta``, nor for the id in another header; one repair leaves it clean."""
     path = tmp_path / "BUS.md"
     for head in (f"msg_id: {ID}\ntype: {'x' * room}\n", f"msg_id: {ID}{'x' * room}\n"):
         path.write_text(f"---\n{head}{tail}")
-        MessageBus(path).append_message(Draft("FACT", "p", "behind"))
+        MessageBus(path).append_message(Draft("FACT", "p", "after"))
         repair_bus(path)
         assert not [finding for finding in check_bus(path) if finding.is_damage]
         assert repair_bus(path) == []

@@ -13,7 +13,7 @@ from messagebus.msgid import order
 
 DATA = Path(__file__).parents[1] / "data"
 GO = "MSG-20261121-031415-926535897-PID00042-{:04d}".format
-OURS = ("MSG-01M7Y1HWRR0000000000000001", "MSG-01M7Y1HYRG0000000000000001")
+OWN_IDS = ("MSG-01M7Y1HWRR0000000000000001", "MSG-01M7Y1HYRG0000000000000001")
 
 
 def moment(text: str) -> datetime:
@@ -57,14 +57,14 @@ STRINGS = [
 
 MIXED = [
     ("MSG-20261121-031415-000000000-PID00042-0001", "from Go, first", None),
-    (OURS[0], "from us, second", True),
+    (OWN_IDS[0], "from us, second", True),
     (
         "MSG-20261121-031416-000000000-PID00042-0002",
         "from Go, third\n[2026-11-21 03:14:17] FACT: part of the third",
         None,
     ),
-    (OURS[1], "from us, fourth", True),
-    (OURS[1] + "+1", "added by a person", None),
+    (OWN_IDS[1], "from us, fourth", True),
+    (OWN_IDS[1] + "+1", "added by a person", None),
 ]
 
 
@@ -87,7 +87,7 @@ def test_every_cursor_is_exact(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["go-task.md", "go-strings.md", "go-mixed.md"])
-def test_we_append_to_it_and_change_nothing_above(tmp_path: Path, name: str) -> None:
+def test_an_append_changes_nothing_above(tmp_path: Path, name: str) -> None:
     path = tmp_path / "bus.md"
     before = (DATA / name).read_bytes()
     path.write_bytes(before)
@@ -98,15 +98,15 @@ def test_we_append_to_it_and_change_nothing_above(tmp_path: Path, name: str) -> 
     assert path.read_bytes().startswith(before + b"\n---\nmsg_id: MSG-0")
 
 
-def test_our_id_comes_after_that_of_a_go_record_from_the_future(tmp_path: Path) -> None:
+def test_an_own_id_comes_after_that_of_a_go_record_from_the_future(tmp_path: Path) -> None:
     path = tmp_path / "bus.md"
     future = "MSG-29991231-235959-999000000-PID00042-0001"
     path.write_text(f"---\nmsg_id: {future}\nts: 2999-12-31T23:59:59.999Z\ntype: FACT\nproject_id: demo\n---\nlater\n")
-    ours = MessageBus(path).append_message(Draft("FACT", "demo")).msg_id
-    assert (order(ours) or (0, "")) > (order(future) or (0, ""))
+    own_id = MessageBus(path).append_message(Draft("FACT", "demo")).msg_id
+    assert (order(own_id) or (0, "")) > (order(future) or (0, ""))
 
 
-def test_go_appends_between_two_of_ours(tmp_path: Path) -> None:
+def test_go_appends_between_two_own_records(tmp_path: Path) -> None:
     """The Go tool puts a blank line in front of a record; our next append sees what it wrote."""
     path = tmp_path / "bus.md"
     bus = MessageBus(path)
@@ -122,7 +122,7 @@ def test_go_appends_between_two_of_ours(tmp_path: Path) -> None:
 
 ORDER = ["msg_id", "ts", "type", "project_id", "task_id", "run_id", "issue_id", "parents", "links", "meta"]
 DAMAGE = {
-    "text above": lambda text: b"somebody wrote this\n\n" + text,
+    "text above": lambda text: b"a person wrote this\n\n" + text,
     "converted in part": lambda text: text.replace(b"\n", b"\r\n", 12),
     "records of another": lambda text: text + b"\n" + text[text.index(b"---\n") :].replace(b"started", b"changed"),
     "unwritten": lambda text: text.replace(b"agent started", bytes(512)),
@@ -131,8 +131,8 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_mended_file_keeps_to_the_rules_of_the_go_tool(tmp_path: Path, damage: str) -> None:
-    """Fields in their order, each record behind a blank line and ``---``, and those that were whole as they were."""
+def test_a_repaired_file_follows_the_rules_of_the_go_tool(tmp_path: Path, damage: str) -> None:
+    """Fields in their order, each record after a blank line and ``---``, and whole records unchanged."""
     path = tmp_path / "bus.md"
     path.write_bytes(DAMAGE[damage]((DATA / "go-task.md").read_bytes()))
     assert repair_bus(path)

@@ -65,7 +65,7 @@ def test_header_values_are_printable_text(name: str, bad: object) -> None:
 
 @pytest.mark.parametrize("name", ["type", "project_id"])
 @pytest.mark.parametrize("empty", ["", " ", "\u2003"])
-def test_type_and_project_are_needed(name: str, empty: str) -> None:
+def test_type_and_project_are_required(name: str, empty: str) -> None:
     assert refusal(**{name: empty}).startswith(f"{name} is empty")
 
 
@@ -120,7 +120,7 @@ def test_what_is_refused_names_the_field(changes: dict[str, Any], words: str) ->
         {"ts": TS}, {"ts": datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=5)))}, {"type": "\U0001f600"},
     ],
 )  # fmt: skip
-def test_what_is_accepted(changes: dict[str, Any]) -> None:
+def test_accepted_drafts(changes: dict[str, Any]) -> None:
     validate_draft(replace(GOOD, **changes), LIMIT)
 
 
@@ -130,7 +130,7 @@ def test_only_drafts_are_appended(thing: Any) -> None:
         validate_draft(thing, LIMIT)
 
 
-def test_a_value_once_accepted_does_not_make_its_look_alikes_acceptable() -> None:
+def test_an_accepted_value_does_not_make_an_equal_one_of_another_type_acceptable() -> None:
     validate_draft(replace(GOOD, task_id="1"), LIMIT)
     assert refusal(task_id=1).startswith("task_id must be text")
 
@@ -179,7 +179,7 @@ def test_what_is_empty_is_absent() -> None:
 
 
 @pytest.mark.parametrize("intact", [True, False])
-def test_intact_is_there_where_it_is_known(intact: bool) -> None:
+def test_intact_is_present_where_it_is_known(intact: bool) -> None:
     assert Message(ID, TS, "INFO", intact=intact).to_json()["intact"] is intact
 
 
@@ -203,7 +203,7 @@ def test_a_draft_from_json() -> None:
     )  # fmt: skip
 
 
-def test_the_least_draft_from_json() -> None:
+def test_the_smallest_draft_from_json() -> None:
     assert Draft.from_json({}) == Draft("INFO", "")
     assert Draft.from_json({"timestamp": "2026-11-21T05:14:15.926535+02:00"}).ts == TS
     assert Draft.from_json({"timestamp": "2026-11-21T05:14:60.926535+02:00"}).ts == TS.replace(second=59)
@@ -255,7 +255,7 @@ def test_a_message_from_json_needs_id_and_time(data: Any) -> None:
 
 
 class OwnError(DurabilityError):
-    """Somebody's own, made in another way than ours."""
+    """A caller's own class, with other parameters."""
 
     def __init__(self, *, job: str) -> None:
         super().__init__("/bus.md", (ID,), "disk on fire")
@@ -299,15 +299,15 @@ def test_an_error_comes_from_another_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "base"),
+    ("cls", "base"),
     [
         (InvalidMessageError, ValueError), (InvalidBusPathError, ValueError), (BusNotFoundError, LookupError),
         (SinceIDNotFoundError, LookupError), (LockTimeoutError, TimeoutError), (DurabilityError, OSError),
     ],
 )  # fmt: skip
-def test_the_tree_of_errors(kind: type[BusError], base: type[Exception]) -> None:
-    assert issubclass(kind, BusError)
-    assert issubclass(kind, base)
+def test_the_tree_of_errors(cls: type[BusError], base: type[Exception]) -> None:
+    assert issubclass(cls, BusError)
+    assert issubclass(cls, base)
 
 
 def test_a_lock_timeout_names_path_attempts_and_seconds() -> None:
@@ -362,12 +362,12 @@ def test_the_errors_of_an_append_are_caught_in_the_order_of_the_table() -> None:
         return getattr(messagebus, name, None) or getattr(builtins, name)
 
     rows = rows_below("| raised |")
-    kinds = [named(row[0].strip("`")) for row in rows]
-    for kind, row in zip(kinds, rows, strict=True):
+    classes = [named(row[0].strip("`")) for row in rows]
+    for cls, row in zip(classes, rows, strict=True):
         for name in re.findall(r"`(\w+)`", row[1]):
-            assert issubclass(kind, named(name)), row
-        assert issubclass(kind, OSError) == ("OSError" in row[0] + row[1]), row
-    assert not [(one, two) for one, two in combinations(kinds, 2) if issubclass(two, one)]
+            assert issubclass(cls, named(name)), row
+        assert issubclass(cls, OSError) == ("OSError" in row[0] + row[1]), row
+    assert not [(one, two) for one, two in combinations(classes, 2) if issubclass(two, one)]
 
 
 def test_the_table_of_fields_has_all_of_both() -> None:

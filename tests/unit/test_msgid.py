@@ -14,7 +14,7 @@ LAST_MS = (1 << 48) - 1
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 GO = "MSG-20261121-031415-926535897-PID00042-0001"
 
-OURS = st.builds("MSG-{}{}".format, st.sampled_from("01234567"), st.text(ALPHABET, min_size=25, max_size=25))
+OWN_IDS = st.builds("MSG-{}{}".format, st.sampled_from("01234567"), st.text(ALPHABET, min_size=25, max_size=25))
 GO_IDS = st.builds(
     "MSG-{:%Y%m%d-%H%M%S}-{:09d}-PID{:05d}-{:04d}".format,
     st.datetimes(), st.integers(0, 999_999_999), st.integers(0, 99999), st.integers(0, 9999),
@@ -31,7 +31,7 @@ def made(after: str | None, ms: int, randomness: bytes = b"\x55" * 10) -> str:
 
 
 @settings(max_examples=400)
-@given(st.none() | OURS.filter(lambda text: text < "MSG-7ZZZZZZZZZZ") | FOREIGN, CLOCKS, RANDOM)
+@given(st.none() | OWN_IDS.filter(lambda text: text < "MSG-7ZZZZZZZZZZ") | FOREIGN, CLOCKS, RANDOM)
 def test_the_next_id_is_greater_whatever_the_clock_says(after: str | None, ms: int, randomness: bytes) -> None:
     new = made(after, ms, randomness)
     assert (time_of(new) or 0) >= ms
@@ -49,8 +49,8 @@ def test_an_id_is_the_ulid_that_python_ulid_makes(ms: int, randomness: bytes) ->
 
 
 @settings(max_examples=200)
-@given(OURS.filter(lambda text: not text.endswith("Z" * 16)))
-def test_behind_a_later_id_come_its_first_characters_plus_one_and_fresh_ones(after: str) -> None:
+@given(OWN_IDS.filter(lambda text: not text.endswith("Z" * 16)))
+def test_after_a_later_id_come_its_first_characters_plus_one_and_random_ones(after: str) -> None:
     """Not that id plus one: its message may have been given, and removed since."""
     head = int.from_bytes(ULID.from_str(after[4:]).bytes, "big") >> 40
     plus_one = str(ULID((head + 1 << 40).to_bytes(16, "big")))
@@ -88,12 +88,12 @@ def test_a_clock_that_steps_back_gives_greater_ids_all_the_same() -> None:
     assert time_of(back) == MS
 
 
-def test_a_clock_that_goes_on_gives_its_own_time() -> None:
+def test_a_clock_that_runs_gives_its_own_time() -> None:
     assert time_of(made(made(None, MS), MS + 1)) == MS + 1
 
 
 @pytest.mark.parametrize("foreign", [GO, GO + "+7"])
-def test_behind_a_go_id_its_time_is_the_lower_bound(foreign: str) -> None:
+def test_after_a_go_id_its_time_is_the_lower_bound(foreign: str) -> None:
     assert time_of(foreign) == MS
     assert time_of(made(foreign, MS - 1000)) == MS + 1
     assert time_of(made(foreign, MS + 1000)) == MS + 1000
@@ -115,20 +115,20 @@ def test_an_id_without_a_time_bounds_nothing(foreign: str) -> None:
     assert time_of(made(foreign, MS)) == MS
 
 
-def test_a_position_in_a_record_comes_right_after_the_record() -> None:
+def test_a_one_line_message_is_right_after_its_record() -> None:
     record = made(None, MS)
     positions = [record, record + "+1", record + "+2", made(record, MS)]
     assert sorted(positions, key=lambda msg_id: order(msg_id) or (0, "")) == positions
 
 
-def test_behind_a_position_in_one_of_ours_comes_a_greater_id() -> None:
+def test_after_a_one_line_message_below_an_own_record_comes_a_greater_id() -> None:
     record = made(None, MS)
     assert (order(made(record + "+1", 0)) or ()) > (order(record + "+1") or ())
 
 
 def test_both_kinds_are_ordered_by_time() -> None:
-    ours = made(None, MS + 1)
-    assert (order(GO) or ()) < (order(ours) or ())
+    own_id = made(None, MS + 1)
+    assert (order(GO) or ()) < (order(own_id) or ())
     assert (order(made(None, MS - 1)) or ()) < (order(GO) or ())
 
 
@@ -137,20 +137,20 @@ def test_no_id_fits_after_the_last_millisecond() -> None:
         made(None, LAST_MS + 1)
 
 
-@given(OURS | FOREIGN, st.integers(0, 2**32 - 2))
+@given(OWN_IDS | FOREIGN, st.integers(0, 2**32 - 2))
 def test_a_sibling_is_later_and_of_the_same_kind(msg_id: str, number: int) -> None:
     assert msg_id < sibling(msg_id, number) < sibling(msg_id, number + 1)
     assert is_own(sibling(msg_id, number)) == is_own(msg_id)
 
 
-def test_a_sibling_of_ours_is_right_behind_it() -> None:
+def test_a_sibling_of_an_own_id_is_right_after_it() -> None:
     msg_id = "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZZ"
     assert sibling(msg_id, 0) == "MSG-01KAJ3M2Q8Z0V4T5R6W7X8YA00"
     assert sibling(msg_id, 2**32 - 1) == "MSG-01KAJ3M2Q8Z0V4T5R6WBX8Y9ZZ"
 
 
 def test_a_sibling_of_the_last_is_foreign() -> None:
-    """Nothing of ours can follow it."""
+    """Nothing of own_id can follow it."""
     last = "MSG-7" + "Z" * 25
     assert sibling(last, 255) == f"{last}-000000FF"
     assert order(last) < order(sibling(last, 0))  # type: ignore[operator]

@@ -31,7 +31,7 @@ def id_of(number: int) -> str:
     return next_msg_id(None, 1_795_230_900_000 + number, bytes)
 
 
-def ours(number: int, body: str) -> bytes:
+def own_record(number: int, body: str) -> bytes:
     return codec.encode(id_of(number), TS, codec.encode_rest(Draft("FACT", "p", body)))
 
 
@@ -42,7 +42,7 @@ def top(request: pytest.FixtureRequest) -> bytes:
 
 @pytest.mark.parametrize("more", [0, 400])
 def test_every_reader_begins_at_the_same_record(top: bytes, more: int, tmp_path: Path) -> None:
-    data = b"\n".join((top + FIRST, *(ours(number, f"{number} {'x' * 200}") for number in range(more))))
+    data = b"\n".join((top + FIRST, *(own_record(number, f"{number} {'x' * 200}") for number in range(more))))
     path = tmp_path / "BUS.md"
     path.write_bytes(data)
     messages = MessageBus(path).read_messages()
@@ -78,18 +78,18 @@ def test_a_key_in_the_first_record_is_found(top: bytes, tmp_path: Path) -> None:
     assert MessageBus(path).append_message(Draft("FACT", "p", "once"), idempotency_key="k") == first
 
 
-def test_our_ids_go_on_behind_the_first_record(tmp_path: Path) -> None:
-    """It is of ours, of the future, and the last one is another program's."""
+def test_own_ids_continue_after_the_first_record(tmp_path: Path) -> None:
+    """The last own id is in the future, and the last record is another program's."""
     path = tmp_path / "BUS.md"
-    path.write_bytes(TITLE + ours(10**12, "of the year 2058") + b"\n" + FIRST)
+    path.write_bytes(TITLE + own_record(10**12, "of the year 2058") + b"\n" + FIRST)
     future = MessageBus(path).read_messages()[0].msg_id
     assert MessageBus(path).append_message(Draft("FACT", "p", "new")).msg_id > future
 
 
-def test_what_a_crash_left_below_the_first_record_is_healed(tmp_path: Path) -> None:
+def test_what_a_crash_left_below_the_first_record_is_recovered(tmp_path: Path) -> None:
     path = tmp_path / "BUS.md"
     for left in (b"\n---\nmsg", b"\n---\nmsg_id: MSG-01", b"\n---\nmsg_id: x\nts: 2026\n"):
-        path.write_bytes(TITLE + ours(1, "whole") + left)
+        path.write_bytes(TITLE + own_record(1, "whole") + left)
         MessageBus(path).append_message(Draft("FACT", "p", "new"))
         assert [message.body for message in MessageBus(path).read_messages()] == ["whole", "new"]
         assert [message.intact for message in MessageBus(path).read_messages()] == [True, True]
@@ -106,9 +106,9 @@ def test_check_finds_damage_in_it(top: bytes, tmp_path: Path) -> None:
     assert [finding for finding in check_bus(path) if finding.is_damage] == []
 
 
-def test_check_finds_the_text_and_mending_keeps_the_id(tmp_path: Path) -> None:
+def test_check_finds_the_text_and_a_repair_keeps_the_id(tmp_path: Path) -> None:
     path = tmp_path / "BUS.md"
-    path.write_bytes(TITLE + FIRST + b"\n" + ours(1, "whole"))
+    path.write_bytes(TITLE + FIRST + b"\n" + own_record(1, "whole"))
     found = [(finding.code, finding.line) for finding in check_bus(path) if finding.is_damage]
     assert found == [("BUS007", 1)]
     repair_bus(path)
@@ -116,9 +116,9 @@ def test_check_finds_the_text_and_mending_keeps_the_id(tmp_path: Path) -> None:
     assert [finding for finding in check_bus(path) if finding.is_damage] == []
 
 
-def test_a_merge_knows_it(top: bytes) -> None:
+def test_a_merge_finds_it(top: bytes) -> None:
     base = top + FIRST
-    one, two = base + b"\n" + ours(1, "of one"), base + b"\n" + ours(2, "of two")
+    one, two = base + b"\n" + own_record(1, "of one"), base + b"\n" + own_record(2, "of two")
     merged = merge_logs(base, one, two)
     assert merged == merge_logs(base, two, one)
     assert [m.body for m in read(merged) if m.msg_id.startswith("MSG")] == ["the first", "of one", "of two"]
@@ -153,7 +153,7 @@ def test_a_body_that_lost_its_header_forges_nothing(tmp_path: Path) -> None:
 def test_what_may_be_the_body_of_a_record_without_its_top_is_not_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "BUS.md"
     MessageBus(path).append_message(Draft("FACT", "p", "msg_id: x"))
-    data = path.read_bytes().partition(b"\n")[2]  # somebody removed the first line
+    data = path.read_bytes().partition(b"\n")[2]  # an editor removed the first line
     path.write_bytes(data)
     new = MessageBus(path).append_message(Draft("FACT", "p", "new"))
     assert path.read_bytes().startswith(data)
