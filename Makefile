@@ -49,7 +49,7 @@ fuzz: $(READY)  ## Look for inputs that break the format, FUZZ_SECONDS (60) long
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	@$(BIN)/python tests/fuzz/run.py
 
-bench: $(READY)  ## Speed and memory beside the peers, as ratios (minutes)
+bench: $(READY)  ## Speed and memory beside baselines, as ratios (minutes)
 	@$(BIN)/python -m benchmarks
 
 bench-smoke: $(READY)  ## The same benchmarks with small numbers, to see that they run

@@ -1,7 +1,7 @@
 """``python -m benchmarks``: run the benchmarks and print their table.
 
-A row that misses its goal says SHORT and fails nothing; the exit code is 1 only where a
-benchmark itself broke.
+A row that misses its goal says SHORT, which is no failure; the exit code is 1 only if a
+benchmark itself failed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks import alternatives, append, check, commands, follow, memory, page, read, server
 from benchmarks.context import Bench, Benchmark
@@ -52,49 +53,48 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 def main() -> int:
     options = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up also when told to stop
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up on SIGTERM too
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bus-benchmarks-") as directory:
         bench = Bench(Path(directory), smoke=options.smoke)
         chosen = [name for name in BENCHMARKS if not options.only or name in options.only]
-        answers = [_run(name, bench) for name in chosen]
-    rows = [row for answer in answers for row in answer.rows]
+        results = [_run(name, bench) for name in chosen]
+    rows = [row for result in results for row in result.rows]
     print(_about(time.monotonic() - started, smoke=options.smoke))
     print(as_markdown(rows) if options.markdown else as_text(rows))
-    return int(any(answer.broke for answer in answers))
+    return int(any(result.failed for result in results))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory beside the peers.")
-    parser.add_argument("--smoke", action="store_true", help="small numbers, to see that everything runs")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory beside baselines.")
+    parser.add_argument("--smoke", action="store_true", help="use small numbers, to see that everything runs")
     parser.add_argument(
-        "--only", nargs="+", choices=BENCHMARKS, metavar="NAME", help=f"only these: {', '.join(BENCHMARKS)}"
+        "--only", nargs="+", choices=BENCHMARKS, metavar="NAME", help=f"run only these: {', '.join(BENCHMARKS)}"
     )
     parser.add_argument("--markdown", action="store_true", help="a Markdown table, for docs/performance.md")
     return parser.parse_args()
 
 
-class _Answer:
-    def __init__(self, rows: list[Row], *, broke: bool) -> None:
-        self.rows = rows
-        self.broke = broke
+class _Result(NamedTuple):
+    rows: list[Row]
+    failed: bool
 
 
-def _run(name: str, bench: Bench) -> _Answer:
-    """One benchmark; where it breaks, a row that says how, so that the others still run."""
+def _run(name: str, bench: Bench) -> _Result:
+    """One benchmark; if it fails, a row that says how, so that the others still run."""
     print(f"{name} ...", end="", file=sys.stderr, flush=True)
     started = time.monotonic()
     try:
-        answer = _Answer(BENCHMARKS[name](bench), broke=False)
-    except Exception as error:  # noqa: BLE001 - whatever broke, the exit code says that something did
+        result = _Result(BENCHMARKS[name](bench), failed=False)
+    except Exception as error:  # noqa: BLE001 - any failure is shown in its row and by the exit code
         traceback.print_exc()
-        answer = _Answer([Row(name, "", "", f"BROKEN: {type(error).__name__}: {error}", None)], broke=True)
+        result = _Result([Row(name, "", "", f"FAILED: {type(error).__name__}: {error}", None)], failed=True)
     print(f" {time.monotonic() - started:.1f} s", file=sys.stderr)
-    return answer
+    return result
 
 
 def _about(seconds: float, *, smoke: bool) -> str:
-    """What was measured, and on what; one paragraph."""
+    """What was measured, and on which machine; one paragraph."""
     machine = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()}"
     sizes = " Small numbers: they show that everything runs, not how fast." if smoke else ""
     return f"{machine} {platform.machine()}, {os.cpu_count()} processors; {seconds:.0f} s in all.{sizes}\n"

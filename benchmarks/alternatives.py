@@ -1,8 +1,8 @@
-"""What one might use instead, appended to from one process: each waits until its message is acknowledged.
+"""What else one could use, appended to from one process: each append waits for its acknowledgement.
 
-Redis and NATS are measured where their servers are installed (Debian: redis-server, nats-server); they are
-started here, listen on loopback, keep their files in the benchmark's directory, and are spoken to in their
-own protocols, so that no client library is measured.
+Redis and NATS are measured if their servers are installed (Debian: redis-server, nats-server). They are started
+here, listen on loopback and keep their files in the benchmark's directory. The benchmark speaks their protocols
+itself, so that no client library is measured.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from benchmarks.context import Bench, BenchmarkError
 from benchmarks.measure import interleave, rate, ratios, spread
 from benchmarks.table import Row
 
-_STARTED_WITHIN = 20.0  # seconds
+_START_TIMEOUT = 20.0  # seconds
 _FIELDS = ("ts", "type", "project_id", "task_id", "run_id", "body")
 
 
 def appends(bench: Bench) -> list[Row]:
-    """The bus first, then each of the others beside it, as a ratio."""
+    """The bus beside each alternative, as a ratio."""
     with bench.directory() as directory, ExitStack() as stack:
         sides = {name: stack.enter_context(opener(directory / name)) for name, opener in _installed().items()}
         rounds = interleave(
@@ -50,7 +50,7 @@ def appends(bench: Bench) -> list[Row]:
 
 @contextmanager
 def jsonl(path: Path) -> Iterator[Append]:
-    """A line of JSON under flock: no ids, no recovery, no second look at the file."""
+    """A line of JSON under flock: no ids, no recovery, no check that the file is still there."""
 
     def append() -> None:
         line = json.dumps(dict(zip(_FIELDS, row(), strict=True))).encode() + b"\n"
@@ -64,7 +64,7 @@ def jsonl(path: Path) -> Iterator[Append]:
 
 @contextmanager
 def maildir(path: Path) -> Iterator[Append]:
-    """A file a message: written in ``tmp``, then renamed into ``new``."""
+    """One file for each message: written in ``tmp``, then renamed into ``new``."""
     count = 0
 
     def append() -> None:
@@ -82,14 +82,14 @@ def maildir(path: Path) -> Iterator[Append]:
 
 @contextmanager
 def redis(path: Path) -> Iterator[Append]:
-    """XADD to a stream; appended to the file of the server, which is flushed once a second."""
+    """XADD to a stream; appended to a file by the server, which flushes it once a second."""
     path.mkdir()
     options = ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--dir", str(path)]
     with _server(lambda port: ["redis-server", "--bind", "127.0.0.1", "--port", str(port), *options]) as connection:
 
         def append() -> None:
-            words = ["XADD", "bus", "*", *(word for pair in zip(_FIELDS, row(), strict=True) for word in pair)]
-            data = f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
+            parts = ["XADD", "bus", "*", *(part for pair in zip(_FIELDS, row(), strict=True) for part in pair)]
+            data = f"*{len(parts)}\r\n" + "".join(f"${len(part.encode())}\r\n{part}\r\n" for part in parts)
             connection.sendall(data.encode())
             _expect(connection, b"$")
 
@@ -113,7 +113,7 @@ def nats(path: Path) -> Iterator[Append]:
         _expect(connection, b"PONG")
         made = request("$JS.API.STREAM.CREATE.bus", b'{"name":"bus","subjects":["bus"],"storage":"file"}')
         if b'"error"' in made:
-            raise BenchmarkError(f"JetStream made no stream: {made!r}")
+            raise BenchmarkError(f"JetStream did not create a stream: {made!r}")
         yield append
 
 
@@ -139,17 +139,17 @@ def _server(command: Callable[[int], list[str]]) -> Iterator[socket.socket]:
 
 
 def _connected(port: int, process: subprocess.Popen[bytes]) -> socket.socket:
-    deadline = time.monotonic() + _STARTED_WITHIN
+    deadline = time.monotonic() + _START_TIMEOUT
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=_STARTED_WITHIN)
+            return socket.create_connection(("127.0.0.1", port), timeout=_START_TIMEOUT)
         except ConnectionRefusedError:
             time.sleep(0.05)
     raise BenchmarkError(f"{process.args!r} did not start")
 
 
 def _expect(connection: socket.socket, start: bytes) -> bytes:
-    """The answer, up to the end of a line; what was asked before it may be in front of it."""
+    """The answer, up to the end of a line; answers to earlier requests may precede it."""
     answer = b""
     while start not in answer or not answer.endswith(b"\r\n"):
         data = connection.recv(65536)

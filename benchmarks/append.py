@@ -10,7 +10,7 @@ from benchmarks import baselines
 from benchmarks.context import Bench
 from benchmarks.measure import Rounds, interleave, percentile, rate, ratios, spread
 from benchmarks.table import Row
-from benchmarks.writers import crew
+from benchmarks.writers import start_writers
 from messagebus import MessageBus
 
 _BATCH = 500
@@ -18,7 +18,7 @@ _BATCH = 500
 
 @contextmanager
 def _sides(bench: Bench, *names: str) -> Iterator[dict[str, Callable[[], float]]]:
-    """A measurement of each side's rate, its file open all the while."""
+    """A measurement of each side's rate; the files stay open throughout."""
     with bench.directory() as directory, ExitStack() as stack:
         appends = {name: stack.enter_context(baselines.OPENERS[name](directory / name)) for name in names}
         yield {name: partial(rate, append, bench.seconds) for name, append in appends.items()}
@@ -47,11 +47,14 @@ def _writers(bench: Bench, writers: int, least: float, go: str) -> list[Row]:
     latencies: dict[str, list[float]] = {"bus": [], "sqlite": []}
 
     def burst(side: str) -> float:
-        appends = team.write(side, bench.seconds)
+        appends = processes.write(side, bench.seconds)
         latencies[side] += appends.latencies
         return appends.rate
 
-    with bench.directory() as directory, crew(writers, {side: directory / side for side in latencies}) as team:
+    with (
+        bench.directory() as directory,
+        start_writers(writers, {side: directory / side for side in latencies}) as processes,
+    ):
         rounds = interleave(bench.rounds, {side: partial(burst, side) for side in latencies})
     ratio = ratios(rounds["bus"], rounds["sqlite"])
     p99 = {side: 1000 * percentile(values, 99) for side, values in latencies.items()}
@@ -108,10 +111,10 @@ def one_writer_fsync(bench: Bench) -> list[Row]:
 
 def eight_writers_fsync(bench: Bench) -> list[Row]:
     def side(name: str, writers: int) -> float:
-        return team.write(name, bench.seconds, writers).rate
+        return processes.write(name, bench.seconds, writers).rate
 
     names = ("bus fsync", "raw flock fsync")
-    with bench.directory() as directory, crew(8, {name: directory / name for name in names}) as team:
+    with bench.directory() as directory, start_writers(8, {name: directory / name for name in names}) as processes:
         rounds = interleave(bench.rounds, {f"{name} {n}": partial(side, name, n) for name in names for n in (8, 1)})
     ratio, raw = (ratios(rounds[f"{name} 8"], rounds[f"{name} 1"]) for name in names)
     together, alone = (spread(rounds[f"bus fsync {n}"]).median for n in (8, 1))

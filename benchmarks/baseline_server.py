@@ -1,7 +1,7 @@
-"""The peer of the server: Starlette, sse-starlette and uvicorn with nothing behind them.
+"""The baseline of the server: Starlette, sse-starlette and uvicorn, without a bus.
 
-Run as ``python -m benchmarks.baseline_server``; prints its URL. ``GET /stream`` invents a message a tick once
-``POST /go?rate=R&count=N`` has been asked for; ``POST /post`` reads JSON and answers 201.
+Run as ``python -m benchmarks.baseline_server``; prints its URL. After ``POST /go?rate=R&count=N``, ``GET /stream``
+makes up N messages, R a second; ``POST /post`` reads JSON and answers 201.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from benchmarks.listeners import tick
+from benchmarks.listeners import timed_body
 from run_agent.server.runner import address_of, listen
 
 
-class _Plan:
-    """When each message is due, known to all streams at once."""
+class _Schedule:
+    """When each message is due, the same for all streams."""
 
     def __init__(self) -> None:
-        self.begun = asyncio.Event()
+        self.started = asyncio.Event()
         self.start = self.rate = 0.0
         self.count = 0
 
@@ -33,15 +33,15 @@ class _Plan:
         self.rate = float(request.query_params["rate"])
         self.count = int(request.query_params["count"])
         self.start = time.monotonic()
-        self.begun.set()
+        self.started.set()
         return JSONResponse({})
 
     async def messages(self) -> AsyncIterator[dict[str, str]]:
-        await self.begun.wait()
+        await self.started.wait()
         for number in range(self.count):
             due = self.start + number / self.rate
             await asyncio.sleep(max(due - time.monotonic(), 0))
-            yield {"data": tick(number, due), "id": str(number), "event": "message"}
+            yield {"data": timed_body(number, due), "id": str(number), "event": "message"}
         await asyncio.Event().wait()
 
     async def stream(self, _request: Request) -> Response:
@@ -53,10 +53,10 @@ async def _post(request: Request) -> Response:
 
 
 def main() -> None:
-    plan = _Plan()
+    schedule = _Schedule()
     routes = [
-        Route("/stream", plan.stream),
-        Route("/go", plan.go, methods=["POST"]),
+        Route("/stream", schedule.stream),
+        Route("/go", schedule.go, methods=["POST"]),
         Route("/post", _post, methods=["POST"]),
     ]
     listener = listen("127.0.0.1", 0)

@@ -1,7 +1,7 @@
-"""The sides of the comparisons: each opens a file and gives one append to it.
+"""The sides of the comparisons: each opens a file and yields a function that appends to it.
 
-SQLite gets what a program that uses it well would do: WAL, synchronous=NORMAL, one prepared
-INSERT a transaction, an integer key of its own, the same fields and the same body.
+SQLite is used as a good program would use it: WAL, synchronous=NORMAL, one prepared INSERT per transaction, an
+integer key of its own, the same fields and the same body.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Opener = Callable[[Path], AbstractContextManager[Append]]
 
 BODY = "The parser handles nested lists now; see the tests beside it. Next comes the renderer, by run-8: ok?"
 SCALAR_FIELDS = ("FACT", "demo", "task-1", "run-1")
-assert len(BODY.encode()) == 100  # noqa: S101 - a slip here would spoil every row
+assert len(BODY.encode()) == 100  # noqa: S101 - a mistake here would spoil every row
 
 _RECORD = (
     "\n---\nmsg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA\nts: 2026-11-21T03:14:15.926535Z\ntype: FACT\nproject_id: demo\n"
@@ -36,8 +36,8 @@ _flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 def draft() -> Draft:
-    kind, project, task, run = SCALAR_FIELDS
-    return Draft(kind, project, BODY, task_id=task, run_id=run)
+    type_, project, task, run = SCALAR_FIELDS
+    return Draft(type_, project, BODY, task_id=task, run_id=run)
 
 
 def row() -> tuple[str, ...]:
@@ -45,7 +45,7 @@ def row() -> tuple[str, ...]:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection as the peer has it; the busy timeout lets writers wait for each other."""
+    """A connection as the comparison uses it; the busy timeout lets writers wait for each other."""
     connection = sqlite3.connect(path, timeout=30, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
@@ -54,7 +54,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def fill(connection: sqlite3.Connection, rows: int) -> None:
-    """So many rows, in one transaction."""
+    """Insert that many rows, in one transaction."""
     connection.execute("BEGIN")
     connection.executemany(_INSERT, (row() for _ in range(rows)))
     connection.execute("COMMIT")
@@ -80,7 +80,7 @@ def bus_fsync(path: Path) -> Iterator[Append]:
 
 @contextmanager
 def raw_flock(path: Path) -> Iterator[Append]:
-    """Lock, write, unlock: what no safe append can do without."""
+    """Lock, write, unlock: the least that a safe append does."""
 
     def append() -> None:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -111,13 +111,13 @@ def raw_fsync(path: Path) -> Iterator[Append]:
 
 @contextmanager
 def raw_flock_fsync(path: Path) -> Iterator[Append]:
-    """Lock, write, unlock, then flush: what no safe and durable append can do without."""
+    """Lock, write, unlock, then flush: the least that a safe and durable append does."""
 
     def append() -> None:
-        locked()
+        append_locked()
         _flush(fd)
 
-    with raw_flock(path) as locked:
+    with raw_flock(path) as append_locked:
         fd = _open(path)
         try:
             yield append

@@ -1,4 +1,4 @@
-"""Looking a log over, beside reading it."""
+"""Checking a log, beside reading it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from messagebus import MessageBus, check_bus
 def clean(bench: Bench) -> list[Row]:
     log = bench.log(bench.pick(100_000, 20_000))
     seconds = interleave(
-        bench.pick(9, 3), {"check": lambda: _cpu(lambda: _look_over(log)), "read": lambda: _cpu(lambda: _read(log))}
+        bench.pick(9, 3), {"check": lambda: _cpu(lambda: _check(log)), "read": lambda: _cpu(lambda: _read(log))}
     )
     speed, ratio = spread([log.size / value for value in seconds["check"]]), ratios(seconds["check"], seconds["read"])
     return [
@@ -35,9 +35,9 @@ def _cpu(operation: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def _look_over(log: Log) -> None:
-    if found := list(check_bus(log.path)):
-        raise BenchmarkError(f"found {found[0]}")
+def _check(log: Log) -> None:
+    if findings := list(check_bus(log.path)):
+        raise BenchmarkError(f"check found {findings[0]}")
 
 
 def _read(log: Log) -> None:

@@ -1,4 +1,4 @@
-"""Commands as whole processes beside the imports they cannot do without, and a post from bash."""
+"""Commands as whole processes, beside an interpreter that only imports what they need; and a post from bash."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.context import Bench, BenchmarkError
 from benchmarks.measure import Spread, duration, interleave, percentile, ratios, spread
 from benchmarks.table import Row
 
-_PATIENCE = 60.0  # seconds until a program counts as stuck
+_TIMEOUT = 60.0  # seconds
 _FAST_POST = ROOT / "examples" / "fast-post.sh"
 _FAST_POST_LOOP = r"""
 set -euo pipefail
@@ -47,18 +47,18 @@ def fast_post(bench: Bench) -> list[Row]:
 def _old_bash() -> str:
     bash = shutil.which("bash")
     if not bash:
-        return "skipped: there is no bash"
+        return "skipped: bash is not installed"
     version = subprocess.run([bash, "-c", "echo $BASH_VERSION"], stdout=subprocess.PIPE, check=True, text=True).stdout
     return "" if int(version.partition(".")[0]) >= 5 else f"skipped: bash {version.strip()} has no EPOCHREALTIME"
 
 
 def _fast_post_times(directory: Path, posts: int) -> list[float]:
-    """Milliseconds of each post, by the clock of the shell that posts."""
+    """Milliseconds of each post, measured by the shell that posts."""
     bus = directory / "bus.md"
     arguments = [str(part) for part in (_FAST_POST, bus, posts, BODY)]
     done = subprocess.run(
         ["bash", "-c", _FAST_POST_LOOP, "fast-post", *arguments],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=shim(directory), check=True, text=True, timeout=_PATIENCE,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=shim(directory), check=True, text=True, timeout=_TIMEOUT,
     )  # fmt: skip
     ids = re.findall(r"MSG-\w+", Path(f"{bus}.ids").read_text())
     times = [int(line) / 1000 for line in done.stdout.split()]
@@ -91,7 +91,7 @@ def _row(bench: Bench, most: float, imports: str, verb: str, *arguments: str | P
 
 
 def _beside_imports(bench: Bench, imports: str, ours: list[str]) -> tuple[float, float, Spread]:
-    """Median seconds of the command and of the imports, and the ratio; three starts a round."""
+    """Median seconds of the command and of the imports, and the ratio; three starts in each round."""
     tries = bench.pick(3, 1)
     rounds = interleave(
         bench.pick(11, 2),
@@ -110,8 +110,8 @@ def _run(arguments: list[str]) -> Callable[[], None]:
     def run() -> None:
         nothing = subprocess.DEVNULL
         process = subprocess.Popen(arguments, stdin=nothing, stdout=nothing, env=environment())
-        # To wait with a timeout is to look every 50 ms: what is measured then is the looking.
-        watchdog = Timer(_PATIENCE, process.kill)
+        # Waiting with a timeout would poll every 50 ms, which would dominate the result.
+        watchdog = Timer(_TIMEOUT, process.kill)
         watchdog.start()
         try:
             if process.wait():

@@ -1,4 +1,4 @@
-"""What a run has in common: how much to measure, where, and the logs that rows share."""
+"""What each benchmark gets: how much to measure, where, and logs that are made once a run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from benchmarks.baselines import draft
 from benchmarks.table import Row
 from messagebus import MessageBus
 
-BATCH = 1_000  # messages a batch; they get one millisecond, so their ids differ far behind
-_SAMPLE = 1_000  # ids remembered of a log
+BATCH = 1_000  # messages in one append; they share a millisecond, so their ids differ only near the end
+_SAMPLE = 1_000  # ids kept of each log
 
 
 class BenchmarkError(Exception):
-    """A benchmark could not do what it measures."""
+    """A benchmark failed to do what it measures."""
 
 
 class Log(NamedTuple):
-    """A bus made for reading, and some of its ids, in order and from all over it."""
+    """A bus made for reading, and some of its ids, in order and from all parts of it."""
 
     path: Path
     size: int
@@ -48,23 +48,23 @@ class Bench:
 
     @property
     def seconds(self) -> float:
-        """How long one side is measured in one round."""
+        """How long each side is measured in each round."""
         return 0.05 if self.smoke else 0.25
 
     @contextmanager
     def directory(self) -> Iterator[Path]:
-        """A directory of one benchmark's own, removed after it."""
+        """A temporary directory for one benchmark."""
         with tempfile.TemporaryDirectory(dir=self._root) as name:
             yield Path(name)
 
     def log(self, size: int) -> Log:
-        """A log of so many messages, made once a run. Only read it."""
+        """A log with that many messages, made once a run. Only read it."""
         if size not in self._logs:
             self._logs[size] = _write(self._root / f"{size}.md", size)
         return self._logs[size]
 
     def copy(self, size: int, target: Path) -> Path:
-        """The same log, to write to."""
+        """A copy of that log, to write to."""
         return Path(shutil.copyfile(self.log(size).path, target))
 
 

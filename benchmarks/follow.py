@@ -1,4 +1,4 @@
-"""Following: how soon a line of ``run-agent bus read --follow`` is out, and what waiting costs."""
+"""Following: how soon ``run-agent bus read --follow`` prints a message, and what waiting costs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.measure import percentile
 from benchmarks.table import Row
 from messagebus import MessageBus
 
-_PATIENCE = 30.0  # seconds until a line counts as lost
+_TIMEOUT = 30.0  # seconds
 _GOAL = "p50 <= 5 ms, p99 <= 25 ms"
 _WHAT = "append -> line of `read --follow` in a pipe"
 
@@ -31,16 +31,16 @@ class Follower:
         self._process = process
 
     def next_id(self) -> str:
-        """The id on the next line; a follower that prints none in time is killed."""
+        """The id on the next line; a follower that prints none within the timeout is killed."""
         stdout = self._process.stdout
-        timer = threading.Timer(_PATIENCE, self._process.kill)
+        timer = threading.Timer(_TIMEOUT, self._process.kill)
         timer.start()
         try:
             line = stdout.readline() if stdout else ""
         finally:
             timer.cancel()
         if not line:
-            raise BenchmarkError(f"`bus read --follow` printed no line within {_PATIENCE:.0f} s, or ended")
+            raise BenchmarkError(f"`bus read --follow` printed no line within {_TIMEOUT:.0f} s, or ended")
         return str(json.loads(line)["msg_id"])
 
     def cpu_seconds(self) -> float:
@@ -76,7 +76,7 @@ def follow(bench: Bench) -> list[Row]:
     with bench.directory() as directory:
         path = bench.copy(size, directory / "bus.md")
         with _following(path) as follower, MessageBus(path) as bus:
-            follower.next_id()  # of --tail 1: from now on it follows
+            follower.next_id()  # of --tail 1: now it follows
             time.sleep(0.5)
             share = _idle_share(follower, bench.pick(6, 1))
             latencies = [_latency(follower, bus) for _ in range(bench.pick(300, 20))]
@@ -84,14 +84,14 @@ def follow(bench: Bench) -> list[Row]:
 
 
 def _idle_share(follower: Follower, seconds: float) -> float:
-    """Percent of one processor used while nothing happens."""
+    """Percent of one processor used while no one posts."""
     before, start = follower.cpu_seconds(), time.monotonic()
     time.sleep(seconds)
     return 100 * (follower.cpu_seconds() - before) / (time.monotonic() - start)
 
 
 def _latency(follower: Follower, bus: MessageBus) -> float:
-    """Milliseconds from calling append until the line is read; after a pause, so that it waits."""
+    """Milliseconds from calling append until the line is read. The pause before lets the follower wait again."""
     time.sleep(random.uniform(0.002, 0.03))
     start = time.perf_counter()
     sent = bus.append_message(draft()).msg_id

@@ -1,4 +1,4 @@
-"""Many listeners in one process, on plain sockets: what reached the last of them, and when."""
+"""Many clients of streams in one process, on plain sockets: when each message reached the last of them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from urllib.parse import urlsplit
 
 from benchmarks.context import BenchmarkError
 
-_TICK = re.compile(rb"tick (\d+) ([\d.]+)")
-_PATIENCE = 60.0  # seconds without anything new: something is lost
+_TIMED_BODY = re.compile(rb"tick (\d+) ([\d.]+)")
+_TIMEOUT = 60.0  # seconds without anything new
 
 
-def tick(number: int, moment: float) -> str:
-    """The body of a message that can be recognised and timed."""
+def timed_body(number: int, moment: float) -> str:
+    """A body that a listener recognises, with the moment from which its delay is counted."""
     return f"tick {number} {moment:.6f}"
 
 
 def connect(url: str) -> socket.socket:
-    """A listener whose headers have come."""
+    """A connection to a stream whose response headers have been read."""
     parts = urlsplit(url)
-    connection = socket.create_connection((parts.hostname, parts.port or 80), timeout=_PATIENCE)
+    connection = socket.create_connection((parts.hostname, parts.port or 80), timeout=_TIMEOUT)
     target = f"{parts.path}?{parts.query}" if parts.query else parts.path
     connection.sendall(f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
     head = b""
@@ -37,8 +37,8 @@ def connect(url: str) -> socket.socket:
     return connection
 
 
-class Audience:
-    """Listeners that should all see the messages 0 to ``count`` - 1, in order."""
+class Listeners:
+    """Clients that must all get the messages 0 to ``count`` - 1, in order."""
 
     def __init__(self, urls: Iterable[str]) -> None:
         self._connections = [connect(url) for url in urls]
@@ -46,8 +46,8 @@ class Audience:
     def listen(self, count: int, step: int = 1) -> list[float]:
         """Seconds from the moment in each message until the last listener had it.
 
-        ``step``: each listener sees every ``step``-th message only, from one of its own on.
-        Raises BenchmarkError where a listener missed one or was given it twice.
+        ``step``: each listener gets only every ``step``-th message, from a first one of its own on.
+        Raises BenchmarkError if a listener misses a message or gets it twice.
         """
         reached: dict[int, float] = {}
         expected = dict.fromkeys(self._connections, -1)
@@ -57,14 +57,14 @@ class Audience:
             for connection in self._connections:
                 selector.register(connection, selectors.EVENT_READ)
             while missing:
-                ready = selector.select(_PATIENCE)
+                ready = selector.select(_TIMEOUT)
                 if not ready:
-                    raise BenchmarkError(f"{missing:,} messages did not come")
+                    raise BenchmarkError(f"{missing:,} messages did not arrive")
                 for key, _ in ready:
                     listener: socket.socket = key.fileobj  # type: ignore[assignment]
                     text, _, rest[listener] = (rest[listener] + listener.recv(1 << 20)).rpartition(b"\n")
                     now = time.monotonic()
-                    for number, moment in _TICK.findall(text):
+                    for number, moment in _TIMED_BODY.findall(text):
                         missing -= 1
                         _check_order(expected, listener, int(number), step)
                         reached[int(number)] = max(reached.get(int(number), 0.0), now - float(moment))
@@ -77,5 +77,5 @@ class Audience:
 
 def _check_order(expected: dict[socket.socket, int], listener: socket.socket, number: int, step: int) -> None:
     if expected[listener] not in (-1, number):
-        raise BenchmarkError(f"message {number} came where {expected[listener]} was next")
+        raise BenchmarkError(f"got message {number} instead of {expected[listener]}")
     expected[listener] = number + step

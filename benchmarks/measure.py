@@ -1,4 +1,4 @@
-"""Measuring: rounds that take turns, rates, and what is said of a set of numbers."""
+"""Measuring: rounds in which the sides take turns, rates, and summaries of the results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Rounds = dict[str, list[float]]
 
 
 class Spread(NamedTuple):
-    """The median of some numbers, and the extremes."""
+    """The median, the lowest and the highest of some numbers."""
 
     median: float
     low: float
@@ -33,18 +33,18 @@ def ratios(upper: Sequence[float], lower: Sequence[float]) -> Spread:
 
 
 def interleave(rounds: int, sides: Mapping[str, Callable[[], float]]) -> Rounds:
-    """Call every side in turn, ``rounds`` times, after one turn that does not count."""
+    """Call every side in turn, ``rounds`` times, after one round that does not count."""
     results: Rounds = {name: [] for name in sides}
-    for turn in range(rounds + 1):
+    for number in range(rounds + 1):
         for name, side in sides.items():
             value = side()
-            if turn:
+            if number:
                 results[name].append(value)
     return results
 
 
 def rate(operation: Callable[[], object], seconds: float) -> float:
-    """How often a second ``operation`` runs, tried for so long."""
+    """How often per second ``operation`` runs, measured for ``seconds``."""
     count = 0
     start = now = time.perf_counter()
     while now < start + seconds:
@@ -62,6 +62,6 @@ def duration(operation: Callable[[], object]) -> float:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that so many percent of them do not exceed."""
+    """The smallest of the values that ``percent`` of them do not exceed."""
     ordered = sorted(values)
     return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]

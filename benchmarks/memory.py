@@ -1,8 +1,8 @@
 """Memory: what reading a long log through ``iter_messages`` adds to the process.
 
-Measured in a process of its own, which runs this module. On Linux by the peak the kernel
-keeps for the address space: ``ru_maxrss`` outlives ``exec``, so it would start at the peak of
-whoever started the process, and hide what is looked for.
+Measured in a process of its own, which runs this module. On Linux it is the peak that the kernel keeps for the
+address space: ``ru_maxrss`` survives ``exec``, so it would start at the peak of the parent process and hide what is
+measured.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def iterating(bench: Bench) -> list[Row]:
 
 
 def _added(path: Path, size: int) -> float:
-    """MiB that the peak rises by."""
+    """MiB by which the peak rises."""
     command = [sys.executable, "-m", "benchmarks.memory", str(path)]
     done = subprocess.run(command, stdout=subprocess.PIPE, env=environment(), check=True, text=True)
     count, before, after = map(int, done.stdout.split())
@@ -47,7 +47,7 @@ def _added(path: Path, size: int) -> float:
 
 
 def _peak() -> int:
-    """Bytes of memory this process had at most."""
+    """The peak memory of this process, in bytes."""
     if _STATUS.exists() and (found := re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text())):
         return 1024 * int(found[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,4 +1,4 @@
-"""The page in a real browser: how soon messages are seen, what it holds, and how smooth it stays while they pour in."""
+"""The page in a real browser: how soon it shows messages, its memory, and its frame times while messages arrive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.table import Row
 from messagebus import MessageBus
 
 _RATE = 100  # messages a second
-_FIRST = 1.0  # seconds until the newest messages are seen
+_FIRST = 1.0  # seconds until the newest messages are shown
 _FRAME = 0.034  # seconds, of 99 frames in 100: two ticks of a screen
 _HEAP = 64  # MiB
 _FRAMES = """seconds => new Promise((done) => {
@@ -36,12 +36,12 @@ _FRAMES = """seconds => new Promise((done) => {
 
 
 def page(bench: Bench) -> list[Row]:
-    """A log of 100,000 messages, and 100 more every second, read at the live end and while scrolling back."""
+    """A log of 100,000 messages, and 100 more every second, at the live end and while scrolling back."""
     size, seconds = bench.pick(100_000, 2_000), bench.pick(10, 1)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     what = f"page, {size:,} messages, {_RATE} more a second"
     if not chromium or importlib.util.find_spec("playwright") is None:
-        return [Row(what, "", "-", "skipped: no chromium, or no playwright", None)]
+        return [Row(what, "", "-", "skipped: chromium or playwright is not installed", None)]
     with bench.directory() as root:
         (root / "demo/t1").mkdir(parents=True)
         path = bench.copy(size, root / "demo/t1/TASK-MESSAGE-BUS.md")
@@ -54,7 +54,7 @@ def page(bench: Bench) -> list[Row]:
                 at_end = _frames_under_load(view, bus, seconds, wheel=0)
                 back = _frames_under_load(view, bus, seconds, wheel=-700)
             heap = _heap(tools)
-            _check_that_all_came(view, bus)
+            _check_that_all_arrived(view, bus)
             count = view.evaluate("document.querySelectorAll('*').length")
     return [
         Row(f"{what}: newest seen", f"{_FIRST:g} s", "-", _spread(shown, "s"), percentile(shown, 50) <= _FIRST),
@@ -93,7 +93,7 @@ def _view(browser: Any, url: str) -> tuple[Any, Any]:
 
 
 def _first_seen(browser: Any, url: str) -> float:
-    """Seconds from asking for the page until its messages are there, with an empty cache; by the browser's clock."""
+    """Seconds from the request until messages are shown, with an empty cache, by the browser's clock."""
     view, _ = _view(browser, url)
     milliseconds: float = view.evaluate("performance.now()")
     view.context.close()
@@ -101,7 +101,7 @@ def _first_seen(browser: Any, url: str) -> float:
 
 
 def _frames_under_load(view: Any, bus: MessageBus, seconds: float, *, wheel: int) -> list[float]:
-    """The times between frames while messages come, and a wheel turns."""
+    """The times between frames while messages arrive and a wheel turns."""
     frames: list[float] = []
     view.mouse.move(700, 500)
     end = time.monotonic() + seconds
@@ -113,7 +113,7 @@ def _frames_under_load(view: Any, bus: MessageBus, seconds: float, *, wheel: int
     return frames
 
 
-def _check_that_all_came(view: Any, bus: MessageBus) -> None:
+def _check_that_all_arrived(view: Any, bus: MessageBus) -> None:
     last = bus.last_id()
     view.keyboard.press("G")
     try:
@@ -123,7 +123,7 @@ def _check_that_all_came(view: Any, bus: MessageBus) -> None:
 
 
 def _heap(tools: Any) -> float:
-    """MiB that are left after a collection."""
+    """MiB in use after a garbage collection."""
     tools.send("HeapProfiler.collectGarbage")
     used: float = tools.send("Runtime.getHeapUsage")["usedSize"]
     return used / 2**20

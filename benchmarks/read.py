@@ -1,4 +1,4 @@
-"""Reading: everything, from a cursor, and the newest."""
+"""Reading: whole logs, from a cursor, and the newest messages."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _read_ten(cursor: str, bus: MessageBus) -> None:
 
 
 def _at_both_sizes(bench: Bench, what: str, reads: Callable[[Log], list[Read]], go: str) -> Row:
-    """Time the same reads in a small and in a big log; a fresh bus each, which remembers nothing."""
+    """Time the same reads in a small and in a big log, each with a new bus object, which has cached nothing."""
 
     def one_round(log: Log, calls: list[Read]) -> float:
         return 1e6 * median(duration(partial(call, MessageBus(log.path))) for call in calls)

@@ -1,7 +1,7 @@
-"""The server beside a bare Starlette endpoint that invents its messages (``bare.py``).
+"""The server beside a bare Starlette endpoint that makes up its messages (``baseline_server.py``).
 
-A listener's delay is counted from the moment in a message until it is there: ours begins before
-the POST, the bare endpoint's when it is due.
+A delay is counted from the moment in the body until a listener has the message: for our server that is the
+moment before the POST, for the bare endpoint the moment when the message is due.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.cli import command, environment
 from benchmarks.context import Bench, BenchmarkError
-from benchmarks.listeners import Audience, tick
+from benchmarks.listeners import Listeners, timed_body
 from benchmarks.measure import duration, interleave, percentile, ratios, spread
 from benchmarks.table import Row
 
@@ -39,7 +39,7 @@ class Server(NamedTuple):
     pid: int
 
     def resident(self) -> int:
-        """Bytes of memory it holds now."""
+        """Its resident memory, in bytes."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE
 
     def connect(self) -> http.client.HTTPConnection:
@@ -59,7 +59,7 @@ def running(arguments: list[str]) -> Iterator[Server]:
             first = process.stdout.readline().split() if process.stdout else []
             url = next((word for word in first if word.startswith("http")), "")
             if not url:
-                raise BenchmarkError("the server did not say where it serves")
+                raise BenchmarkError("the server did not print its URL")
             yield Server(url, process.pid)
         finally:
             process.kill()
@@ -77,7 +77,7 @@ def _messages(project: str) -> str:
     return f"/api/projects/{project}/messages"
 
 
-def _ask(connection: http.client.HTTPConnection, method: str, path: str, body: object = None) -> bytes:
+def _request(connection: http.client.HTTPConnection, method: str, path: str, body: object = None) -> bytes:
     data = None if body is None else json.dumps(body)
     connection.request(method, path, data, {"Content-Type": "application/json"} if data else {})
     answer = connection.getresponse()
@@ -95,27 +95,27 @@ def _our_delays(bench: Bench, buses: int, listeners: int, count: int) -> list[fl
     paths = [_messages(f"p{number}") for number in range(buses)]
     with bench.directory() as root, running(_ours(root)) as server:
         urls = [f"{server.url}{path}/stream" for path in paths for _ in range(listeners)]
-        with closing(Audience(urls)) as audience:
-            poster = threading.Thread(target=_post_ticks, args=(server, paths, count), daemon=True)
+        with closing(Listeners(urls)) as clients:
+            poster = threading.Thread(target=_post_all, args=(server, paths, count), daemon=True)
             poster.start()
-            delays = audience.listen(count, step=buses)
-            poster.join()  # it has the answer to its last post still to read
+            delays = clients.listen(count, step=buses)
+            poster.join()  # it still has to read the answer to its last post
             return delays
 
 
-def _post_ticks(server: Server, paths: list[str], count: int) -> None:
+def _post_all(server: Server, paths: list[str], count: int) -> None:
     with closing(server.connect()) as connection:
         start = time.monotonic()
         for number in range(count):
             time.sleep(max(start + number / _RATE - time.monotonic(), 0))
-            _ask(connection, "POST", paths[number % len(paths)], {"body": tick(number, time.monotonic())})
+            _request(connection, "POST", paths[number % len(paths)], {"body": timed_body(number, time.monotonic())})
 
 
 def _bare_delays(listeners: int, count: int) -> list[float]:
-    with running(_bare()) as server, closing(Audience([f"{server.url}/stream"] * listeners)) as audience:
+    with running(_bare()) as server, closing(Listeners([f"{server.url}/stream"] * listeners)) as clients:
         with closing(server.connect()) as connection:
-            _ask(connection, "POST", f"/go?rate={_RATE}&count={count}")
-        return audience.listen(count)
+            _request(connection, "POST", f"/go?rate={_RATE}&count={count}")
+        return clients.listen(count)
 
 
 def _p99_ms(delays: Callable[[], list[float]]) -> float:
@@ -160,7 +160,7 @@ def many_buses(bench: Bench) -> list[Row]:
 def idle_streams(bench: Bench) -> list[Row]:
     listeners = bench.pick(1_000, 20)
     with bench.directory() as root, running(_ours(root)) as ours, running(_bare()) as bare:
-        _ask(ours.connect(), "POST", _messages("p"), {"body": "so that there is a bus"})
+        _request(ours.connect(), "POST", _messages("p"), {"body": "makes the bus"})
         kib = {
             name: _added_kib(server, f"{server.url}{path}/stream", listeners)
             for name, server, path in (("ours", ours, _messages("p")), ("bare", bare, ""))
@@ -170,10 +170,10 @@ def idle_streams(bench: Bench) -> list[Row]:
 
 
 def _added_kib(server: Server, url: str, listeners: int) -> float:
-    with closing(Audience([url])):
+    with closing(Listeners([url])):
         before = server.resident()
-        with closing(Audience([url] * listeners)):
-            time.sleep(1)  # until each has begun to wait
+        with closing(Listeners([url] * listeners)):
+            time.sleep(1)  # until each is waiting
             return (server.resident() - before) / listeners / 1024
 
 
@@ -209,11 +209,11 @@ def _post_rate(server: Server, path: str, body: str, seconds: float) -> float:
         start = now = time.monotonic()
         while now < start + seconds:
             for key, _ in selector.select(1):
-                asker: socket.socket = key.fileobj  # type: ignore[assignment]
-                answer = asker.recv(65536)
-                if b"msg_id" in answer:  # the body may come behind its headers
+                client: socket.socket = key.fileobj  # type: ignore[assignment]
+                answer = client.recv(65536)
+                if b"msg_id" in answer:  # the body may arrive after the headers
                     done += 1
-                    asker.sendall(request)
+                    client.sendall(request)
                 elif b" 201 " not in answer:
                     raise BenchmarkError(f"a POST was answered {answer[:100]!r}")
             now = time.monotonic()
@@ -230,7 +230,9 @@ def long_lists(bench: Bench) -> list[Row]:
             os.link(bench.log(size).path, root / f"p{size}/PROJECT-MESSAGE-BUS.md")
         with running(_ours(root)) as server, closing(server.connect()) as connection:
             sides = {
-                str(size): partial(duration, partial(_ask, connection, "GET", f"{_messages(f'p{size}')}?limit=5000"))
+                str(size): partial(
+                    duration, partial(_request, connection, "GET", f"{_messages(f'p{size}')}?limit=5000")
+                )
                 for size in sizes
             }
             rounds = interleave(bench.rounds, sides)
@@ -272,15 +274,15 @@ def post_to_event(bench: Bench) -> list[Row]:
 
 
 def _event_ms(server: Server, project: str, count: int) -> float:
-    """The median time from a POST to its event, one after another."""
+    """The median time from a POST to its event, for posts one after another."""
     path = _messages(project)
     delays = []
     with closing(server.connect()) as connection:
-        newest = json.loads(_ask(connection, "POST", path, {"body": "so that there is a place to begin"}))["msg_id"]
-        audience = Audience([f"{server.url}{path}/stream?after={newest}"])
+        newest = json.loads(_request(connection, "POST", path, {"body": "the first cursor"}))["msg_id"]
+        clients = Listeners([f"{server.url}{path}/stream?after={newest}"])
         for _ in range(count):
-            moment = tick(0, time.monotonic())
-            _ask(connection, "POST", path, {"body": moment})
-            delays += audience.listen(1)
-        audience.close()
+            body = timed_body(0, time.monotonic())
+            _request(connection, "POST", path, {"body": body})
+            delays += clients.listen(1)
+        clients.close()
     return 1000 * percentile(delays, 50)

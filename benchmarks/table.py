@@ -1,15 +1,15 @@
-"""A row of the table, and how rows are shown."""
+"""A row of the table, and the table as text and as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-HEAD = ("what", "to reach", "measured: median (lowest..highest)", "Go")
+HEAD = ("what", "goal", "measured: median (lowest..highest)", "Go")
 
 
 class Row(NamedTuple):
-    """One line: ``met`` says whether the goal was reached, None that nothing was measured."""
+    """One line. ``met``: whether the goal is met; None if there is no goal, or nothing was measured."""
 
     what: str
     goal: str

@@ -1,4 +1,4 @@
-"""Writer processes that stay up through the rounds, each with a file of every side open."""
+"""Writer processes that run through all rounds; each keeps the file of every side open."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from typing import NamedTuple
 from benchmarks.baselines import OPENERS, Append
 from benchmarks.context import BenchmarkError
 
-_PATIENCE = 60.0  # seconds: a writer that says nothing for so long is broken
-_HEAD_START = 0.02  # seconds until everybody has heard when to begin
+_TIMEOUT = 60.0  # seconds
+_LEAD_TIME = 0.02  # seconds until every writer knows when to start
 
 
 class Burst(NamedTuple):
-    """What some writers did at the same time: appends a second, seconds of each append."""
+    """What several writers did at the same time: appends per second, and the seconds of each append."""
 
     rate: float
     latencies: list[float]
 
 
-class Crew:
-    """Writers at the other ends of these pipes."""
+class Writers:
+    """Writer processes, each at the other end of a pipe."""
 
     def __init__(self, pipes: list[Connection]) -> None:
         self._pipes = pipes
 
     def write(self, side: str, seconds: float, writers: int | None = None) -> Burst:
-        """Let the first so many of them (None: all) append for so long."""
+        """Let the first ``writers`` of them (None: all) append for ``seconds``."""
         pipes = self._pipes[:writers]
-        begin = time.monotonic() + _HEAD_START
+        start = time.monotonic() + _LEAD_TIME
         for pipe in pipes:
-            pipe.send((side, begin, begin + seconds))
+            pipe.send((side, start, start + seconds))
         latencies = [latency for pipe in pipes for latency in _answer(pipe)]
         return Burst(len(latencies) / seconds, latencies)
 
 
 @contextmanager
-def crew(writers: int, paths: Mapping[str, Path]) -> Iterator[Crew]:
-    """So many processes that append to ``paths``, by the names of ``peers.OPENERS``."""
+def start_writers(writers: int, paths: Mapping[str, Path]) -> Iterator[Writers]:
+    """That many processes that append to ``paths``, by the names of ``baselines.OPENERS``."""
     _make(paths)
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
@@ -57,10 +57,10 @@ def crew(writers: int, paths: Mapping[str, Path]) -> Iterator[Crew]:
             processes.append(process)
         for pipe in pipes:
             _answer(pipe)
-        yield Crew(pipes)
+        yield Writers(pipes)
     finally:
         for pipe in pipes:
-            pipe.close()  # which ends a writer that listens
+            pipe.close()  # which ends a writer that waits for work
         for process in processes:
             process.join(2)
             process.kill()
@@ -68,19 +68,19 @@ def crew(writers: int, paths: Mapping[str, Path]) -> Iterator[Crew]:
 
 
 def _make(paths: Mapping[str, Path]) -> None:
-    """Each file once, by one process: SQLite's busy timeout does not cover a switch to WAL by several."""
+    """Make each file in one process: SQLite's busy timeout does not cover several that switch to WAL."""
     for side, path in paths.items():
         with OPENERS[side](path):
             pass
 
 
 def _answer(pipe: Connection) -> list[float]:
-    if not pipe.poll(_PATIENCE):
-        raise BenchmarkError(f"a writer process did nothing for {_PATIENCE:.0f} s")
+    if not pipe.poll(_TIMEOUT):
+        raise BenchmarkError(f"a writer process did nothing for {_TIMEOUT:.0f} s")
     try:
         answer: list[float] = pipe.recv()
     except EOFError:
-        raise BenchmarkError("a writer process died; its error stands above") from None
+        raise BenchmarkError("a writer process died; see its error above") from None
     return answer
 
 
@@ -89,10 +89,10 @@ def _work(pipe: Connection, paths: Mapping[str, Path]) -> None:
     with ExitStack() as stack:
         appends = {side: stack.enter_context(OPENERS[side](path)) for side, path in paths.items()}
         pipe.send([])
-        with suppress(EOFError, BrokenPipeError):  # the parent has gone, or has had enough
+        with suppress(EOFError, BrokenPipeError):  # the parent has closed the pipe, or died
             while True:
-                side, begin, end = pipe.recv()
-                time.sleep(max(begin - time.monotonic(), 0))
+                side, start, end = pipe.recv()
+                time.sleep(max(start - time.monotonic(), 0))
                 pipe.send(_append_until(appends[side], end))
 
 
@@ -101,6 +101,6 @@ def _append_until(append: Append, end: float) -> list[float]:
     now = time.monotonic()
     while now < end:
         append()
-        then, now = now, time.monotonic()
-        latencies.append(now - then)
+        before, now = now, time.monotonic()
+        latencies.append(now - before)
     return latencies
