@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 LIBRARY = sorted((ROOT / "messagebus").rglob("*.py"))
 PROGRAM = sorted((ROOT / "run_agent").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
+BESIDE = sorted(path for top in ("benchmarks", "tools", "examples") for path in (ROOT / top).rglob("*.py"))
+WEB = sorted(path for path in (ROOT / "run_agent/web").rglob("*.js") if "vendor" not in path.parts)
 SERVER = [path for path in PROGRAM if "server" in path.relative_to(ROOT / "run_agent").parts[:1]]
 PACKAGES = sorted(
     path for top in ("messagebus", "run_agent", "benchmarks") for path in (ROOT / top).rglob("__init__.py")
@@ -218,7 +221,7 @@ def test_reading_imports_nothing_that_only_writers_need() -> None:
         assert package not in {name.partition(".")[0] for name in top}
 
 
-@pytest.mark.parametrize("path", [*LIBRARY, *PROGRAM], ids=name_of)
+@pytest.mark.parametrize("path", [*LIBRARY, *PROGRAM, *BESIDE], ids=name_of)
 def test_no_module_and_no_function_is_too_long_to_read(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MODULE_LINES
     for node in ast.walk(tree_of(path)):
@@ -226,6 +229,28 @@ def test_no_module_and_no_function_is_too_long_to_read(path: Path) -> None:
             most = TABLE_LINES if f"{name_of(path)}:{node.name}" in TABLES else FUNCTION_LINES
             lines = (node.end_lineno or 0) - node.lineno + 1
             assert lines <= most, f"{node.name} has {lines} lines"
+
+
+def functions_in(script: list[str]) -> Iterator[tuple[str, int]]:
+    """Each function of a script that biome has formatted, and its lines: it ends at a brace under its beginning."""
+    for start, line in enumerate(script):
+        opening = re.fullmatch(r"( *)(.*(?:\)|=>|\bfunction\b.*)) \{", line)
+        if opening and not re.match(r"(\} )?(if|for|while|switch|catch|else|do|try)\b", opening[2]):
+            end = next(n for n in range(start + 1, len(script)) if script[n].startswith(f"{opening[1]}}}"))
+            yield opening[2], end - start + 1
+
+
+@pytest.mark.parametrize("path", WEB, ids=name_of)
+def test_no_script_of_the_page_is_too_long_to_read(path: Path) -> None:
+    script = path.read_text().splitlines()
+    assert len(script) <= MODULE_LINES
+    assert [(name, lines) for name, lines in functions_in(script) if lines > FUNCTION_LINES] == []
+
+
+def test_functions_of_scripts_are_found() -> None:
+    script = ["class A {", "  #b(c) {", "    if (c) {", "    }", "  }", "}", "export function d(", "  e,", ") {", "}"]
+    assert list(functions_in(script)) == [("#b(c)", 4), (")", 2)]
+    assert sum(len(list(functions_in(path.read_text().splitlines()))) for path in WEB) > 100
 
 
 @pytest.mark.parametrize("path", PACKAGES, ids=name_of)
