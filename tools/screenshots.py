@@ -139,7 +139,7 @@ def take_all(browser: Browser, root: Path) -> None:
         page = _open(browser, f"{url}/{task}", LAPTOP)
         server.kill()
         page.wait_for_selector("#state[data-state=offline]")
-        page.fill("#composer textarea", "Is anybody there?")
+        page.fill("#composer textarea", "Is anyone there?")
         page.get_by_role("button", name="Post", exact=True).click()
         page.wait_for_selector(".post.failed")
         _take(page, "offline")
