@@ -2,7 +2,7 @@
 
     app            the application: its routes, its middleware, and how errors become responses
     runner         a socket, uvicorn, the log, and an orderly shutdown
-    endpoints      the endpoints that answer once: messages, posts, lists of buses
+    endpoints      the endpoints with a single response: messages, posts, lists of buses
     params         query parameters and JSON bodies, validated
     serialization  JSON documents and server-sent events, as bytes
     errors         errors as HTTP responses: codes, statuses, JSON

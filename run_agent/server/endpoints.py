@@ -1,4 +1,4 @@
-"""The endpoints that answer once: messages, and the buses that hold them. ``live.stream`` has those that go on."""
+"""The endpoints with a single response: messages, and the buses that hold them. Streams are in ``live.stream``."""
 
 from __future__ import annotations
 

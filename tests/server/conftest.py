@@ -1,4 +1,4 @@
-"""What the tests of the server share: servers, in this process and in their own, and listeners.
+"""Shared by the tests of the server: servers, in this process and in their own, and listeners.
 
 A real uvicorn answers in both. In this process it is quick to start and its parts can be replaced;
 as a process of its own it can be killed, and has signals, a log and an exit code.
@@ -51,7 +51,7 @@ class Serving:
         self.loop = asyncio.get_running_loop()
         self._is_ready.set()
 
-    def begin_to_end(self) -> None:
+    def start_shutdown(self) -> None:
         self._server.should_exit = True
         self.loop.call_soon_threadsafe(self.app.state.end_streams)
 
@@ -90,7 +90,7 @@ class Process:
         return self._log.read_text().splitlines()
 
     def kill(self, sig: int = signal.SIGKILL) -> int:
-        """Send the signal; the exit code."""
+        """Send a signal; returns the exit code."""
         self.process.send_signal(sig)
         return self.process.wait(SECONDS)
 
@@ -112,15 +112,15 @@ def root(tmp_path: Path) -> Path:
 def serving(
     root: Path, monkeypatch: pytest.MonkeyPatch, patched: Callable[..., Any]
 ) -> Iterator[Callable[..., Serving]]:
-    """Start servers in this process: of ``create_app(root, **options)``, or of what ``put_in`` puts it in."""
+    """Start servers in this process, of ``create_app(root, **options)`` or of what ``wrap`` makes of it."""
     # uvicorn looks every tenth of a second whether it should end; each test waits for the end of its servers.
     sleep = asyncio.sleep
     monkeypatch.setattr(uvicorn.server, "asyncio", patched(asyncio, sleep=lambda seconds: sleep(seconds / 10)))
     started: list[Serving] = []
 
-    def start(put_in: Callable[[Any], Any] = lambda ours: ours, **options: Any) -> Serving:
+    def start(wrap: Callable[[Any], Any] = lambda ours: ours, **options: Any) -> Serving:
         ours = create_app(root, **options)
-        app = put_in(ours)
+        app = wrap(ours)
         app.state.end_streams = ours.state.end_streams
         started.append(Serving(app))
         return started[-1]
@@ -128,7 +128,7 @@ def serving(
     yield start
     for server in started:
         server.client.close()
-        server.begin_to_end()
+        server.start_shutdown()
     assert all(server.has_ended() for server in started)
 
 
@@ -140,13 +140,13 @@ def served(serving: Callable[..., Serving]) -> Serving:
 
 @pytest.fixture
 def api(served: Serving) -> httpx.Client:
-    """A client of it."""
+    """A client of that server."""
     return served.client
 
 
 @pytest.fixture
 def serve(root: Path, tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Start ``run-agent serve`` processes, on a free port unless they say which."""
+    """Start ``run-agent serve`` processes, by default on a free port."""
     started: list[Process] = []
 
     def start(*options: str, port: str = "0", **environment: str) -> Process:
@@ -192,8 +192,8 @@ def bus(root: Path) -> Iterator[MessageBus]:
 
 
 @pytest.fixture
-def tell(bus: MessageBus) -> Callable[..., list[str]]:
-    """Post bodies to it, past the server; their ids."""
+def post_bodies(bus: MessageBus) -> Callable[..., list[str]]:
+    """Post bodies to that bus without the server; returns their ids."""
 
     def post(*bodies: str, **fields: Any) -> list[str]:
         drafts = [Draft(fields.get("type", "FACT"), "demo", body) for body in bodies]
@@ -204,12 +204,12 @@ def tell(bus: MessageBus) -> Callable[..., list[str]]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], Any]], Any]:
-    """Wait until something is so; what it is then."""
+    """Wait until a condition is true; returns its value."""
 
     def wait(is_so: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + SECONDS
         while not (found := is_so()):
-            assert time.monotonic() < deadline, "it did not come to be so"
+            assert time.monotonic() < deadline, "the condition did not become true"
             threading.Event().wait(0.01)
         return found
 
@@ -235,13 +235,13 @@ def run_agent(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def problem() -> Callable[[httpx.Response], tuple[int, str, str]]:
-    """The status, code and message of an error, which has nothing else."""
+def error_of() -> Callable[[httpx.Response], tuple[int, str, str]]:
+    """The status, code and message of an error response, which must have no other fields."""
 
-    def taken_apart(answer: httpx.Response) -> tuple[int, str, str]:
+    def parse(answer: httpx.Response) -> tuple[int, str, str]:
         [(name, error)] = json.loads(answer.text).items()
         assert name == "error"
         assert {*error} - {"details"} == {"code", "message"}
         return answer.status_code, error["code"], error["message"]
 
-    return taken_apart
+    return parse

@@ -21,7 +21,7 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 class Event(NamedTuple):
-    """An event as a page would see it; ``last_id`` is what it would send when it comes again."""
+    """An event as a page would get it; ``last_id`` is what it would send when it reconnects."""
 
     type: str
     data: str
@@ -33,7 +33,7 @@ class Event(NamedTuple):
 
 
 class Parser:
-    """Bytes to events."""
+    """Parses bytes into events."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -80,7 +80,7 @@ class Listener:
     def __init__(
         self, url: str, headers: Mapping[str, str] | None = None, *, last_id: str = "", buffer: int | None = None
     ) -> None:
-        """``buffer``: bytes that the system may receive before we read. Raises OSError where nobody answers."""
+        """``buffer``: bytes that the system may receive before we read. Raises OSError if nothing listens."""
         self.parser = Parser()
         self.ended = False  # all of the answer has come
         self.cut = False  # the connection is gone, and it had not
@@ -99,7 +99,7 @@ class Listener:
             raise
 
     def next(self, timeout: float = SECONDS) -> Event:
-        """The next event but heartbeats, which are counted. Raises EOFError where there is none any more."""
+        """The next event; heartbeats are only counted. Raises EOFError after the last one."""
         deadline = time.monotonic() + timeout
         while not self._events:
             if self.ended or self.cut:
@@ -119,7 +119,7 @@ class Listener:
         return found
 
     def rest(self) -> list[Event]:
-        """What still comes, to the end."""
+        """All remaining events, until the stream ends."""
         events = []
         while True:
             try:
@@ -176,7 +176,7 @@ class Listener:
         self.cut = not data
 
     def _take_chunks(self) -> bool:
-        """Take what has come of the chunked body; was there anything?"""
+        """Parse what has arrived of the chunked body; was there anything?"""
         took = False
         while self._data and not self.ended:
             if self._left > 2:

@@ -58,12 +58,12 @@ def test_pages_of_tasks(api: httpx.Client) -> None:
     assert api.get("/api/projects/demo/tasks?offset=7").json() == {"items": [], "total": 5, "has_more": False}
 
 
-def test_what_is_not_there_or_wrong(api: httpx.Client, problem: Callable[..., Any]) -> None:
+def test_unknown_projects_and_invalid_queries(api: httpx.Client, error_of: Callable[..., Any]) -> None:
     for path in ("/api/projects/nobody", "/api/projects/nobody/tasks"):
-        status, code, message = problem(api.get(path))
+        status, code, message = error_of(api.get(path))
         assert (status, code) == (404, "NOT_FOUND")
         assert message.startswith("project not found")
     post(api, "demo")
     for query in ("limit=0", "limit=x", "offset=-1", "offset=x", "offset=", "page=1", "offset=1&offset=1"):
-        assert problem(api.get(f"/api/projects/demo/tasks?{query}"))[0] == 400, query
-    assert problem(api.get("/api/projects/-x"))[0] == 400
+        assert error_of(api.get(f"/api/projects/demo/tasks?{query}"))[0] == 400, query
+    assert error_of(api.get("/api/projects/-x"))[0] == 400

@@ -40,8 +40,10 @@ def test_a_credential_is_a_key(serve: Callable[..., Any], credential: Path) -> N
     assert server.client.get("/api/v1/projects", headers={"X-API-Key": KEY}).status_code == 200
 
 
-def test_elsewhere_bits_are_what_they_seem(run_agent: Callable[..., Any], credential: Path, tmp_path: Path) -> None:
-    """And those of all others are refused in the directory of credentials, too."""
+def test_group_bits_count_outside_the_credentials_directory(
+    run_agent: Callable[..., Any], credential: Path, tmp_path: Path
+) -> None:
+    """And bits for all others are refused in the directory of credentials, too."""
 
     def refused(directory: object) -> str:
         done = run_agent("serve", "--api-key-file", credential, CREDENTIALS_DIRECTORY=str(directory))

@@ -1,4 +1,4 @@
-"""The API inside an application of the user's own, under a path of its choice."""
+"""The application mounted in one of the user's own, under any path."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def in_a_mount_in_a_mount(ours: Starlette) -> Starlette:
 
 
 @pytest.mark.parametrize("app", [in_starlette, in_fastapi, in_a_mount_in_a_mount])
-def test_everything_is_there(
-    serving: Callable[..., Any], listen: Callable[..., Any], app: Any, problem: Callable[..., Any]
+def test_every_kind_of_endpoint(
+    serving: Callable[..., Any], listen: Callable[..., Any], app: Any, error_of: Callable[..., Any]
 ) -> None:
     server = serving(app)
     listener = listen(f"{server.url}{POST}/stream")
@@ -67,15 +67,17 @@ def test_everything_is_there(
     listed = server.client.get("/bus/api/v1/messages", params={"project_id": "demo"})
     assert listed.json()["messages"] == [event.json]
     assert listed.headers["X-Request-ID"]
-    assert problem(server.client.get("/bus/nowhere"))[:2] == (404, "NOT_FOUND")
-    assert problem(server.client.post(POST, json={"body": " "}))[:2] == (400, "BAD_REQUEST")
+    assert error_of(server.client.get("/bus/nowhere"))[:2] == (404, "NOT_FOUND")
+    assert error_of(server.client.post(POST, json={"body": " "}))[:2] == (400, "BAD_REQUEST")
     if app is in_fastapi:
         assert server.client.get("/own").json() == {"whose": "own"}
-        assert server.client.get("/nowhere").json() == {"detail": "Not Found"}, "what is not ours stays as it was"
+        assert server.client.get("/nowhere").json() == {"detail": "Not Found"}, (
+            "the rest of the application is unchanged"
+        )
 
 
-def test_the_description_says_where(serving: Callable[..., Any], root: Path) -> None:
-    """Each path in it, under the server that it names, is there."""
+def test_the_openapi_document_names_the_mount_path(serving: Callable[..., Any], root: Path) -> None:
+    """Each path in it exists under the server URL that it names."""
     client = serving(in_starlette).client
     posted = client.post(POST, json={"body": "x"}).json()
     document = client.get("/bus/openapi.json").json()
@@ -89,8 +91,8 @@ def test_the_description_says_where(serving: Callable[..., Any], root: Path) -> 
             assert client.post(url, json={}).status_code == 400
 
 
-def test_in_a_path_with_names_of_its_own(serving: Callable[..., Any], listen: Callable[..., Any]) -> None:
-    """They are not taken for ours."""
+def test_a_mount_path_with_parameters(serving: Callable[..., Any], listen: Callable[..., Any]) -> None:
+    """They are not mistaken for our own parameters."""
     server = serving(lambda ours: Starlette(routes=[Mount("/{tenant}/bus", ours)]))
     scope = {"project_id": "demo"}
     assert server.client.post("/me/bus/api/v1/messages", json={"body": "x", **scope}).status_code == 201
@@ -100,16 +102,16 @@ def test_in_a_path_with_names_of_its_own(serving: Callable[..., Any], listen: Ca
     assert listen(f"{server.url}/me/bus/api/projects/demo/messages/stream").bodies(1) == ["x"]
 
 
-def test_with_a_key(serving: Callable[..., Any], problem: Callable[..., Any]) -> None:
-    """Whether it is there is all that is said without one, as where it is not mounted."""
+def test_with_a_key(serving: Callable[..., Any], error_of: Callable[..., Any]) -> None:
+    """Without it, only health checks respond, as in an application that is not mounted."""
     client = serving(in_starlette, api_key="secret").client
-    assert problem(client.get("/bus/api/v1/projects"))[:2] == (401, "UNAUTHORIZED")
+    assert error_of(client.get("/bus/api/v1/projects"))[:2] == (401, "UNAUTHORIZED")
     assert client.get("/bus/api/v1/projects", headers={"X-API-Key": "secret"}).status_code == 200
     for path in ("/healthz", "/api/v1/health"):
         assert client.get(f"/bus{path}").json() == {"status": "ok"}
 
 
-def test_two_of_them(serving: Callable[..., Any], tmp_path: Path) -> None:
+def test_two_applications(serving: Callable[..., Any], tmp_path: Path) -> None:
     other = create_app(tmp_path / "other")
     client = serving(lambda ours: Starlette(routes=[Mount("/one", ours), Mount("/two", other)])).client
     path = "/api/projects/demo/messages"
@@ -118,8 +120,8 @@ def test_two_of_them(serving: Callable[..., Any], tmp_path: Path) -> None:
     assert len(client.get(f"/one{path}").json()["messages"]) == 1
 
 
-def test_the_users_own_server_ends(tmp_path: Path, listen: Callable[..., Any]) -> None:
-    """And with it the streams, as whole answers, though nobody told us."""
+def test_shutdown_of_the_users_own_server(tmp_path: Path, listen: Callable[..., Any]) -> None:
+    """Streams end as complete responses, although our application is not notified."""
     command = [sys.executable, "-c", OWN_SERVER, str(tmp_path)]
     with subprocess.Popen(command, cwd=HOME, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout

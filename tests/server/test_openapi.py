@@ -1,7 +1,7 @@
-"""What /openapi.json says is true: schemathesis makes requests of it, good ones and bad ones, and takes every
-answer that it does not describe for a failure.
+"""/openapi.json matches the server: schemathesis generates valid and invalid requests from it, and reports every
+response that it does not describe.
 
-Streams do not end, so their part is held to it by hand; so is what a description has no words for.
+Streams do not end, so they are compared by hand, and so is what OpenAPI cannot express.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from messagebus import MessageBus
 from run_agent.server import create_app, params
 from run_agent.server.errors import CODES
 
-# Tests are made of the description when this file is read; the root is there from the first post on.
+# Tests are generated when this file is imported; the first post creates the root.
 ROOT = Path(tempfile.gettempdir(), f"openapi-{uuid.uuid4().hex}")
 SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", create_app(ROOT, allowed_hosts=["*"]))
 WITHOUT_STREAMS = SCHEMA.exclude(path_regex="/stream$")
@@ -45,8 +45,8 @@ def _root() -> Iterator[None]:
 
 @WITHOUT_STREAMS.parametrize()
 @QUICKLY
-def test_the_description_is_true(case: Case) -> None:
-    """In every combination that it allows, and what it forbids is refused."""
+def test_the_server_matches_the_description(case: Case) -> None:
+    """In every allowed combination; everything else is refused."""
     if {"limit", "first"} <= (case.query or {}).keys():
         return  # not both, it says, but only in words
     case.call_and_validate(checks=CHECKS.get_all())
@@ -54,8 +54,8 @@ def test_the_description_is_true(case: Case) -> None:
 
 @given(SCHEMA["/api/v1/messages"]["POST"].as_strategy(GenerationMode.POSITIVE))
 @QUICKLY
-def test_what_it_allows_is_stored(case: Case) -> None:
-    """With every field; what is refused above is not refused for another reason."""
+def test_described_posts_are_stored(case: Case) -> None:
+    """With every field; so the posts refused above are not refused for another reason."""
     case.headers = {}
     answer = case.call()
     assert answer.status_code == 201, answer.text
@@ -77,7 +77,7 @@ def test_every_path_is_described() -> None:
 
 
 def test_every_field_and_parameter_is_described() -> None:
-    """Those that are taken, and no others."""
+    """Those that the server accepts, and no others."""
     schemas = DOCUMENT["components"]["schemas"]
     assert {*schemas["Post"]["properties"]} == {*params.POST_FIELDS}
     assert {*schemas["PostAnywhere"]["properties"]} == {*params.POST_FIELDS, "project_id", "task_id"}
@@ -92,10 +92,10 @@ def test_every_field_and_parameter_is_described() -> None:
 
 
 @pytest.mark.parametrize("path", STREAMS)
-def test_the_description_of_a_stream_is_true(
+def test_streams_match_the_description(
     serving: Callable[..., Any], listen: Callable[..., Any], path: str, sse: Any
 ) -> None:
-    """Its events have the types that it names, and their data is what it says."""
+    """Events have the types and data that it describes."""
     server = serving(heartbeat=0.1)
     operation = DOCUMENT["paths"][path]["get"]
     url = server.url + path.format(project_id="demo", task_id="t1")

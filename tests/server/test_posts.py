@@ -1,6 +1,4 @@
-"""Posting: all fields, by all three paths; keys that make a retry safe; posts that come together, or to a
-bus that somebody holds locked.
-"""
+"""Posting: all fields, on all three paths; idempotency keys; concurrent posts, and posts to a locked bus."""
 
 from __future__ import annotations
 
@@ -40,12 +38,12 @@ EVERYTHING: dict[str, Any] = {
     "meta": {"yes": "007", "é": ""},
 }
 
-ApiError = Callable[[httpx.Response], tuple[int, str, str]]
+ErrorOf = Callable[[httpx.Response], tuple[int, str, str]]
 
 
 @pytest.fixture
 def stored(root: Path) -> Callable[[], list[Message]]:
-    """All that is stored anywhere."""
+    """All stored messages, of all buses."""
 
     def read() -> list[Message]:
         return [message for path in sorted(root.rglob("*.md")) for message in MessageBus(path).read_messages()]
@@ -59,7 +57,7 @@ def test_every_field(
     root: Path,
     run_agent: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    """What is posted is what the library, a list and the command line read back."""
+    """The library, a list and the command line read back what was posted."""
     answer = api.post(TASK, json=EVERYTHING)
     [message] = stored()
     assert (answer.status_code, answer.headers["content-type"]) == (201, "application/json")
@@ -87,8 +85,10 @@ def test_every_field(
         (TASK, {}, "demo/t1/TASK-MESSAGE-BUS.md"),
     ],
 )
-def test_where_it_goes(api: httpx.Client, path: str, scope: dict[str, str], where: str, root: Path) -> None:
-    """By default of type USER, and to a bus that is made for it."""
+def test_each_path_posts_to_its_bus(
+    api: httpx.Client, path: str, scope: dict[str, str], where: str, root: Path
+) -> None:
+    """By default as type USER, and to a bus that is created."""
     assert api.post(path, json={"body": "hello", **scope}).status_code == 201
     [message] = MessageBus(root / where).read_messages()
     assert [message.type, message.body, message.project_id] == ["USER", "hello", "demo"]
@@ -96,22 +96,22 @@ def test_where_it_goes(api: httpx.Client, path: str, scope: dict[str, str], wher
     assert [path.name for path in root.rglob("*.md")] == [where.rpartition("/")[2]]
 
 
-def test_the_same_key_again(api: httpx.Client, stored: Callable[[], list[Message]], problem: ApiError) -> None:
-    """The first answer again; with other content, none. Keys are of a bus."""
+def test_the_same_key_again(api: httpx.Client, stored: Callable[[], list[Message]], error_of: ErrorOf) -> None:
+    """The first response again; with other content, an error. Keys are valid for one bus."""
     first = api.post(PROJECT, json=EVERYTHING, headers={"Idempotency-Key": "k1"})
     again = api.post(PROJECT, json=EVERYTHING, headers={"Idempotency-Key": "k1"})
     assert (again.status_code, again.json()) == (first.status_code, first.json()) == (201, first.json())
     for other in ({"body": "other"}, {"type": "USER"}, {"run_id": "r"}, {"parents": ["MSG-1"]}, {"meta": {}}):
         answer = api.post(PROJECT, json={**EVERYTHING, **other}, headers={"Idempotency-Key": "k1"})
-        assert problem(answer)[:2] == (409, "CONFLICT"), other
+        assert error_of(answer)[:2] == (409, "CONFLICT"), other
     assert len(stored()) == 1
     assert api.post(PROJECT, json=EVERYTHING, headers={"Idempotency-Key": "k2"}).json() != first.json()
     assert api.post(TASK, json=EVERYTHING, headers={"Idempotency-Key": "k1"}).json() != first.json()
     assert api.post(PROJECT, json=EVERYTHING).json() != first.json(), "without a key it is another message"
-    assert problem(api.post(PROJECT, json=EVERYTHING, headers={"Idempotency-Key": ""}))[0] == 422
+    assert error_of(api.post(PROJECT, json=EVERYTHING, headers={"Idempotency-Key": ""}))[0] == 422
 
 
-def test_the_same_key_at_once(api: httpx.Client, stored: Callable[[], list[Message]]) -> None:
+def test_the_same_key_concurrently(api: httpx.Client, stored: Callable[[], list[Message]]) -> None:
     def post(number: int) -> dict[str, str]:
         key = f"key {number % 4}"
         answer = api.post(PROJECT, json={"body": key}, headers={"Idempotency-Key": key})
@@ -124,8 +124,8 @@ def test_the_same_key_at_once(api: httpx.Client, stored: Callable[[], list[Messa
     assert {answer["msg_id"] for answer in answers} == {message.msg_id for message in stored()}
 
 
-def test_posts_that_come_together(api: httpx.Client, stored: Callable[[], list[Message]]) -> None:
-    """Each gets its own id, whatever they share on their way."""
+def test_concurrent_posts(api: httpx.Client, stored: Callable[[], list[Message]]) -> None:
+    """Each gets its own id, even if they share a write."""
 
     def post(number: int) -> tuple[str, str]:
         headers = {"Idempotency-Key": str(number)} if number % 7 == 0 else {}
@@ -137,9 +137,9 @@ def test_posts_that_come_together(api: httpx.Client, stored: Callable[[], list[M
 
 
 def test_a_locked_bus(
-    serving: Callable[..., Any], bus: MessageBus, monkeypatch: pytest.MonkeyPatch, problem: ApiError, root: Path
+    serving: Callable[..., Any], bus: MessageBus, monkeypatch: pytest.MonkeyPatch, error_of: ErrorOf, root: Path
 ) -> None:
-    """Posts wait for it, but not more than so many, and not for ever; other buses and readers do not wait."""
+    """A limited number of posts wait, for a limited time; other buses and readers do not wait."""
     monkeypatch.setattr(app, "_LOCK_TIMEOUT", 2.0)  # in which more than 8 come, on any machine
     monkeypatch.setattr(write_queue, "_MAX_WAITING", 8)
     client = serving().client
@@ -148,7 +148,7 @@ def test_a_locked_bus(
         answer = client.post(PROJECT, json={"body": str(number)})
         if answer.status_code == 201:
             return 201, None
-        status, code, message = problem(answer)
+        status, code, message = error_of(answer)
         assert str(root) not in message
         assert code == {503: "UNAVAILABLE", 429: "TOO_MANY_REQUESTS"}[status]
         return status, answer.headers["Retry-After"]
@@ -161,13 +161,13 @@ def test_a_locked_bus(
         statuses = {*answers}
     assert statuses == {(503, "1"), (429, "1")}
     assert post(41) == (201, None), "the lock is free again"
-    assert [message.body for message in bus.read_messages()] == ["41"], "who was refused is not written later"
+    assert [message.body for message in bus.read_messages()] == ["41"], "refused posts are not written later"
 
 
 def test_a_flush_that_fails(
-    serving: Callable[..., Any], stored: Callable[[], list[Message]], monkeypatch: pytest.MonkeyPatch, problem: ApiError
+    serving: Callable[..., Any], stored: Callable[[], list[Message]], monkeypatch: pytest.MonkeyPatch, error_of: ErrorOf
 ) -> None:
-    """The message is there, and its poster is told so, and its id, and that of no other that came with it."""
+    """The message is stored, and the error says so, with the id of this message only."""
 
     def fail(_fd: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -177,7 +177,7 @@ def test_a_flush_that_fails(
 
     def post(number: int) -> tuple[str, str]:
         answer = client.post(PROJECT, json={"body": f"post {number}"})
-        assert problem(answer)[:2] == (503, "UNAVAILABLE")
+        assert error_of(answer)[:2] == (503, "UNAVAILABLE")
         details = answer.json()["error"]["details"]
         [msg_id] = details["msg_ids"]
         assert details["stored"] is True

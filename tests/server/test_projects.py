@@ -1,4 +1,4 @@
-"""What buses there are: their names, sizes, first and last times, without reading through them."""
+"""Lists of projects and tasks: ids, sizes, first and last times, without reading whole files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from messagebus import Draft, MessageBus
 
 PROJECTS = "/api/v1/projects"
 TASKS = "/api/v1/projects/demo/tasks"
-MOST_READ = 256 * 1024  # bytes that describing a bus may take: a piece at each end of the log
+MAX_READ = 256 * 1024  # bytes that describing a bus may take: a piece at each end of the log
 
 Fill = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
 def fill(root: Path) -> Fill:
-    """Put messages in a bus; what a list must say about it."""
+    """Put messages in a bus; returns what a list must say about it."""
 
     def post(directory: str, count: int, body: str = "x", **options: Any) -> dict[str, Any]:
         name = "TASK" if "/" in directory else "PROJECT"
@@ -37,9 +37,9 @@ def fill(root: Path) -> Fill:
     return post
 
 
-def test_none(api: httpx.Client, root: Path, problem: Callable[..., Any]) -> None:
+def test_none(api: httpx.Client, root: Path, error_of: Callable[..., Any]) -> None:
     assert api.get(PROJECTS).json() == {"projects": []}, "the root is not there"
-    assert problem(api.get(TASKS))[:2] == (404, "NOT_FOUND")
+    assert error_of(api.get(TASKS))[:2] == (404, "NOT_FOUND")
     root.mkdir()
     assert api.get(PROJECTS).json() == {"projects": []}
     (root / "demo").mkdir()
@@ -47,7 +47,7 @@ def test_none(api: httpx.Client, root: Path, problem: Callable[..., Any]) -> Non
     assert api.get(TASKS).json() == {"tasks": []}
 
 
-def test_what_there_is(api: httpx.Client, root: Path, fill: Fill) -> None:
+def test_projects_and_tasks(api: httpx.Client, root: Path, fill: Fill) -> None:
     demo = fill("demo", 3)
     one = fill("demo/t1", 1)
     two = fill("demo/t2", 60, auto_rotate_bytes=2_000)
@@ -66,8 +66,8 @@ def test_what_there_is(api: httpx.Client, root: Path, fill: Fill) -> None:
     }
 
 
-def test_what_is_no_bus(api: httpx.Client, root: Path, fill: Fill, tmp_path: Path) -> None:
-    """Other files and directories, names that could not be asked for, links."""
+def test_other_files_are_not_listed(api: httpx.Client, root: Path, fill: Fill, tmp_path: Path) -> None:
+    """Other files and directories, names that are no ids, links."""
     about = fill("demo", 1)
     fill("demo/.hidden", 1)
     fill("a b", 1)
@@ -82,7 +82,7 @@ def test_what_is_no_bus(api: httpx.Client, root: Path, fill: Fill, tmp_path: Pat
     assert api.get(TASKS).json() == {"tasks": []}
 
 
-def test_one_that_cannot_be_read_hides_no_other(api: httpx.Client, root: Path, fill: Fill) -> None:
+def test_an_unreadable_bus_does_not_hide_the_others(api: httpx.Client, root: Path, fill: Fill) -> None:
     fill("broken", 1)
     archive = root / "broken/PROJECT-MESSAGE-BUS.md.20260101-000000-000000.archived"
     archive.symlink_to("nowhere")
@@ -92,7 +92,7 @@ def test_one_that_cannot_be_read_hides_no_other(api: httpx.Client, root: Path, f
     assert demo == {"project_id": "demo", **about, "tasks": 0}
 
 
-def test_large_ones_are_not_read_through(
+def test_large_buses_are_not_read_through(
     api: httpx.Client, fill: Fill, monkeypatch: pytest.MonkeyPatch, patched: Any
 ) -> None:
     buses = {f"p{number}": fill(f"p{number}", 40, "y" * 100_000, auto_rotate_bytes=1_500_000) for number in range(3)}
@@ -109,4 +109,4 @@ def test_large_ones_are_not_read_through(
     found = api.get(PROJECTS).json()["projects"]
     assert found == [{"project_id": name, **about, "tasks": 0} for name, about in buses.items()]
     assert min(about["size"] for about in buses.values()) > 4_000_000
-    assert 0 < sum(read) < len(buses) * (MOST_READ + 2 * 100_000)
+    assert 0 < sum(read) < len(buses) * (MAX_READ + 2 * 100_000)

@@ -1,6 +1,6 @@
-"""Lists: every parameter by every path, what is refused, and paging while others post.
+"""Lists: every parameter on every path, invalid ones, and paging while others post.
 
-What a list must answer is what the library reads from the same file.
+A list must return what the library reads from the same file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TASK_V1 = ("/api/v1/messages", {"project_id": "demo", "task_id": "t1"}, "after")
 TASK = ("/api/projects/demo/tasks/t1/messages", {}, "since")
 
 Way = tuple[str, dict[str, str], str]
-ApiError = Callable[[httpx.Response], tuple[int, str, str]]
+ErrorOf = Callable[[httpx.Response], tuple[int, str, str]]
 
 
 @pytest.fixture(params=[PROJECT_V1, PROJECT, TASK_V1, TASK], ids=["project v1", "project", "task v1", "task"])
@@ -34,7 +34,7 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 @pytest.fixture
 def log(way: Way, root: Path) -> MessageBus:
-    """The bus that this way leads to, with five messages of three types."""
+    """The bus of this path, with five messages of three types."""
     directory, name = ("demo/t1", "TASK") if way in (TASK, TASK_V1) else ("demo", "PROJECT")
     (root / directory).mkdir(parents=True)
     bus = MessageBus(root / directory / f"{name}-MESSAGE-BUS.md")
@@ -45,7 +45,7 @@ def log(way: Way, root: Path) -> MessageBus:
 
 @pytest.fixture
 def ask(api: httpx.Client, way: Way) -> Callable[..., httpx.Response]:
-    """Get the list; ``cursor`` is called as this way calls it."""
+    """Get the list; ``cursor`` goes into the parameter of this path."""
     path, query, cursor_name = way
 
     def get(cursor: str | None = None, **more: object) -> httpx.Response:
@@ -56,7 +56,7 @@ def ask(api: httpx.Client, way: Way) -> Callable[..., httpx.Response]:
 
 
 def listed(answer: httpx.Response, *, is_cut: bool = False) -> list[dict[str, Any]]:
-    """The messages; ``next`` is the id of the last one, and ``previous`` that of the first, where older ones were
+    """The messages; ``next`` must be the id of the last one, and ``previous`` that of the first if older ones were
     left out."""
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/json"
@@ -89,32 +89,32 @@ def test_the_newest(ask: Callable[..., httpx.Response], log: MessageBus) -> None
     assert listed(ask(limit=5)) == everything
 
 
-def test_an_empty_bus(ask: Callable[..., httpx.Response], root: Path, problem: ApiError) -> None:
+def test_an_empty_bus(ask: Callable[..., httpx.Response], root: Path, error_of: ErrorOf) -> None:
     assert ask().json() == {"messages": [], "exists": False}
     assert ask(first=1).json() == {"messages": [], "exists": False}
-    assert problem(ask("MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"))[:2] == (404, "NOT_FOUND")
-    assert not root.exists(), "who reads makes nothing"
+    assert error_of(ask("MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"))[:2] == (404, "NOT_FOUND")
+    assert not root.exists(), "reading creates nothing"
     for directory, name in (("demo", "PROJECT"), ("demo/t1", "TASK")):
         (root / directory).mkdir(parents=True)
         (root / directory / f"{name}-MESSAGE-BUS.md").touch()
     assert ask().json() == {"messages": []}
 
 
-def test_an_unknown_id(ask: Callable[..., httpx.Response], log: MessageBus, root: Path, problem: ApiError) -> None:
+def test_an_unknown_id(ask: Callable[..., httpx.Response], log: MessageBus, root: Path, error_of: ErrorOf) -> None:
     for unknown in ("MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA", "nonsense", "\u2028", "é", "x" * 3000):
-        status, code, message = problem(ask(unknown))
+        status, code, message = error_of(ask(unknown))
         assert (status, code) == (404, "NOT_FOUND")
         assert message.startswith("message id not found"), "the Go project's web UI looks for it"
-        assert str(root) not in message, "paths are nobody's business"
+        assert str(root) not in message, "paths of the machine are not disclosed"
 
 
-def test_what_is_no_count(ask: Callable[..., httpx.Response], problem: ApiError) -> None:
+def test_invalid_counts(ask: Callable[..., httpx.Response], error_of: ErrorOf) -> None:
     for limit in ("0", "-1", "1.5", "x", "", "1e3", " 1", "٣", "9" * 19, "0x10"):
-        assert problem(ask(limit=limit))[:2] == (400, "BAD_REQUEST"), limit
+        assert error_of(ask(limit=limit))[:2] == (400, "BAD_REQUEST"), limit
 
 
-def test_parameters_that_are_refused(api: httpx.Client, problem: ApiError) -> None:
-    """One that is unknown here, comes twice, is missing, or says the opposite of another."""
+def test_invalid_parameters(api: httpx.Client, error_of: ErrorOf) -> None:
+    """Unknown, repeated, missing and contradictory ones."""
     for path, query in (
         ("/api/v1/messages", "project_id=demo&since=x"),
         ("/api/v1/messages", "project_id=demo&limit=1&first=1"),
@@ -136,27 +136,27 @@ def test_parameters_that_are_refused(api: httpx.Client, problem: ApiError) -> No
         ("/api/v1/projects", "limit=1"),
         ("/api/v1/projects/demo/tasks", "limit=1"),
     ):
-        assert problem(api.get(f"{path}?{query}"))[:2] == (400, "BAD_REQUEST"), (path, query)
+        assert error_of(api.get(f"{path}?{query}"))[:2] == (400, "BAD_REQUEST"), (path, query)
 
 
 @pytest.mark.parametrize("path", [PROJECT[0], TASK[0]])
-def test_the_oldest(api: httpx.Client, path: str, root: Path, tell: Callable[..., list[str]]) -> None:
-    ids = tell(*"abcde") if path == PROJECT[0] else _told_to_task(root)
+def test_the_oldest(api: httpx.Client, path: str, root: Path, post_bodies: Callable[..., list[str]]) -> None:
+    ids = post_bodies(*"abcde") if path == PROJECT[0] else _post_to_task(root)
     assert [message["msg_id"] for message in listed(api.get(path, params={"first": 2}))] == ids[:2]
     assert [message["msg_id"] for message in listed(api.get(path, params={"first": 2, "since": ids[1]}))] == ids[2:4]
     assert api.get(path, params={"first": 2, "since": ids[-1]}).json() == {"messages": []}
     assert [message["msg_id"] for message in listed(api.get(path, params={"first": 99}))] == ids
 
 
-def _told_to_task(root: Path) -> list[str]:
+def _post_to_task(root: Path) -> list[str]:
     (root / "demo/t1").mkdir()
     with MessageBus(root / "demo/t1/TASK-MESSAGE-BUS.md") as bus:
         return [bus.append_message(Draft("FACT", "demo", body, task_id="t1")).msg_id for body in "abcde"]
 
 
-def test_at_most_so_many(api: httpx.Client, tell: Callable[..., list[str]]) -> None:
-    """By the newest, unless ``first`` asks for the oldest."""
-    ids = tell(*map(str, range(MOST + 3)))
+def test_the_maximum_number_of_messages(api: httpx.Client, post_bodies: Callable[..., list[str]]) -> None:
+    """The newest, or with ``first`` the oldest."""
+    ids = post_bodies(*map(str, range(MOST + 3)))
 
     def got(path: str, *, is_cut: bool, **query: object) -> list[str]:
         return [message["msg_id"] for message in listed(api.get(path, params=query), is_cut=is_cut)]
@@ -190,21 +190,21 @@ def test_of_one_type(api: httpx.Client, bus: MessageBus) -> None:
     assert got(type="") == ids, "as if it were not given"
 
 
-def test_a_rare_type_is_found(api: httpx.Client, bus: MessageBus, tell: Callable[..., list[str]]) -> None:
+def test_a_rare_type_is_found(api: httpx.Client, bus: MessageBus, post_bodies: Callable[..., list[str]]) -> None:
     rare = [bus.append_message(Draft("RARE", "demo", "here")).msg_id]
-    tell(*map(str, range(300)))
+    post_bodies(*map(str, range(300)))
     answer = api.get("/api/v1/messages", params={"project_id": "demo", "type": "rare", "limit": 3})
     assert [message["msg_id"] for message in listed(answer)] == rare
 
 
-def test_an_unknown_id_and_a_type(api: httpx.Client, tell: Callable[..., list[str]], problem: ApiError) -> None:
-    tell("x")
+def test_an_unknown_id_and_a_type(api: httpx.Client, post_bodies: Callable[..., list[str]], error_of: ErrorOf) -> None:
+    post_bodies("x")
     query = {"project_id": "demo", "type": "FACT", "after": "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"}
-    assert problem(api.get("/api/v1/messages", params=query))[:2] == (404, "NOT_FOUND")
+    assert error_of(api.get("/api/v1/messages", params=query))[:2] == (404, "NOT_FOUND")
 
 
 def test_paging_while_others_post(serving: Callable[..., Any], root: Path, tally: Callable[..., None]) -> None:
-    """Pages by ``first`` and ``next``, through rotations, until there is no more: each message once, in order."""
+    """Paging by ``first`` and ``next``, across rotations, to the end: each message once, in order."""
     client = serving(auto_rotate_bytes=5_000).client
     done = threading.Event()
     pages: list[str] = []

@@ -1,5 +1,5 @@
-"""The server is killed, interrupted and stopped under load, and started again: listeners that come
-again by their last id miss nothing and see nothing twice, and what was posted is there once.
+"""The server is killed, interrupted and stopped under load, and restarted: listeners that resume after
+their last id miss and repeat nothing, and each post is stored once.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ STREAM = f"{POST}/stream"
 Eventually = Callable[[Callable[[], Any]], Any]
 
 
-class Audience(threading.Thread):
-    """Listens to the end, and comes again when it is cut off, as an EventSource does."""
+class Reconnecting(threading.Thread):
+    """A listener that reconnects when it is cut off, as an EventSource does, until the end."""
 
     def __init__(self, sse: Any, url: str, first: str) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Audience(threading.Thread):
                     self.connections += 1
                     self._take(listener)
             except OSError:
-                threading.Event().wait(0.02)  # nobody is there just now
+                threading.Event().wait(0.02)  # the server is restarting
 
     def _take(self, listener: Any) -> None:
         try:
@@ -55,7 +55,7 @@ class Audience(threading.Thread):
 
 
 def post_all(url: str, bodies: list[str]) -> None:
-    """Each until it is answered, by a key of its own."""
+    """Post each body until it gets a response, with an idempotency key of its own."""
     with httpx.Client(base_url=url, timeout=SECONDS) as client:
         for body in bodies:
             while True:
@@ -80,33 +80,33 @@ def test_kill_9_under_load(
     server = serve("--rotate-bytes", "20000", port=port)
     first = server.client.post(POST, json={"body": "first"}).json()["msg_id"]
     bodies = [str(number) for number in range(400)]
-    audiences = [Audience(sse, server.url + STREAM, first) for _ in range(4)]
+    clients = [Reconnecting(sse, server.url + STREAM, first) for _ in range(4)]
     poster = threading.Thread(target=post_all, args=(server.url, bodies))
     poster.start()
     for kills in range(1, 4):
-        eventually(lambda kills=kills: min(len(one.bodies) for one in audiences) > kills * 100)
+        eventually(lambda kills=kills: min(len(one.bodies) for one in clients) > kills * 100)
         server.kill()
         server = serve("--rotate-bytes", "20000", port=port)
     poster.join()
     post_all(server.url, ["end"])
-    for audience in audiences:
-        audience.join()
+    for client in clients:
+        client.join()
     with MessageBus(root / "demo/PROJECT-MESSAGE-BUS.md") as bus:
         stored = bus.read_messages(first)
     assert [message.body for message in stored] == [*bodies, "end"]
     assert all(message.intact for message in stored)
     assert len(list((root / "demo").glob("*.archived"))) > 2
-    for audience in audiences:
-        assert audience.bodies == [*bodies, "end"]
-        assert audience.connections >= 3
-        tally("a message to a stream of a killed server", 401, lost=401 - len({*audience.bodies}))
+    for client in clients:
+        assert client.bodies == [*bodies, "end"]
+        assert client.connections >= 3
+        tally("a message to a stream of a killed server", 401, lost=401 - len({*client.bodies}))
 
 
 @pytest.mark.parametrize(("sig", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_under_load(
     serve: Callable[..., Any], listen: Callable[..., Any], root: Path, eventually: Eventually, sig: int, code: int
 ) -> None:
-    """Streams end as a whole answer does, with whole events; posts are answered, or not written in part."""
+    """Streams end as complete responses, with complete events; posts are either stored completely or not at all."""
     server = serve()
     acknowledged: list[str] = []
 
@@ -146,7 +146,7 @@ def test_a_signal_under_load(
 
 
 @pytest.mark.parametrize(("sig", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_signal_as_soon_as_it_serves(serve: Callable[..., Any], root: Path, sig: int, code: int) -> None:
+def test_a_signal_right_after_the_start(serve: Callable[..., Any], root: Path, sig: int, code: int) -> None:
     root.mkdir()
     for _ in range(3):
         server = serve()
@@ -154,7 +154,7 @@ def test_a_signal_as_soon_as_it_serves(serve: Callable[..., Any], root: Path, si
         assert server.log() == []
 
 
-def test_who_takes_nothing_does_not_hold_up_the_end(
+def test_a_stalled_client_does_not_delay_shutdown(
     serve: Callable[..., Any], listen: Callable[..., Any], root: Path, eventually: Eventually
 ) -> None:
     server = serve()
@@ -172,12 +172,12 @@ def test_who_takes_nothing_does_not_hold_up_the_end(
     assert len(MessageBus(root / "demo/PROJECT-MESSAGE-BUS.md").read_messages()) == len(bodies)
 
 
-def test_a_stream_that_comes_too_late(
-    serving: Callable[..., Any], listen: Callable[..., Any], problem: Callable[..., Any]
+def test_no_new_streams_during_shutdown(
+    serving: Callable[..., Any], listen: Callable[..., Any], error_of: Callable[..., Any]
 ) -> None:
-    """While the server ends, there are no new ones, which would have to be cut off."""
+    """They would have to be cut off."""
     server = serving()
     server.app.state.end_streams()
     answer = server.client.get(STREAM)
-    assert problem(answer)[:2] == (503, "UNAVAILABLE")
+    assert error_of(answer)[:2] == (503, "UNAVAILABLE")
     assert answer.headers["Retry-After"] == "1"

@@ -1,7 +1,7 @@
-"""Streams over a log that changes under them: rotated, replaced, cut, removed; writers that do not pause
-while streams open; clients too slow to be waited for.
+"""Streams of a log that changes: rotated, replaced, cut, removed; writers that do not pause while streams
+open; clients that are too slow.
 
-The rule: every message behind the one a stream began at, once, in order; or ``event: reset``.
+The rule: every message after a stream's cursor, once, in order; or ``event: reset``.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from messagebus import Draft, MessageBus
 PROJECT = "/api/projects/demo/messages/stream"
 LOG = "demo/PROJECT-MESSAGE-BUS.md"
 
-Tell = Callable[..., list[str]]
+PostBodies = Callable[..., list[str]]
 Listen = Callable[..., Any]
 Tally = Callable[..., None]
 
 
 @contextmanager
-def posting_on(path: Path, **options: Any) -> Iterator[list[str]]:
-    """Somebody posts without a pause to think; the ids so far."""
+def concurrent_posts(path: Path, **options: Any) -> Iterator[list[str]]:
+    """Post without pause in another thread; yields the ids so far."""
     ids: list[str] = []
     stop = threading.Event()
 
@@ -49,13 +49,13 @@ def posting_on(path: Path, **options: Any) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("rotate", [0, 3_000], ids=["one file", "rotated"])
-def test_joining_while_somebody_posts(
+def test_joining_while_others_post(
     served: Any, listen: Listen, bus: MessageBus, root: Path, tally: Tally, rotate: int, eventually: Any
 ) -> None:
-    """Behind an id of any age, or behind none; each stream begins a feed, and ends it, or joins another's."""
+    """After an id of any age, or none; streams start and end feeds, or share the feed of another one."""
     rounds, each = 40, 40
     came: list[tuple[str | None, list[str]]] = []
-    with posting_on(root / LOG, auto_rotate_bytes=rotate) as ids:
+    with concurrent_posts(root / LOG, auto_rotate_bytes=rotate) as ids:
         eventually(lambda: len(ids) > 30)
         kept = []
         for number in range(rounds):
@@ -83,7 +83,7 @@ def test_joining_while_somebody_posts(
 
 
 def test_rotation_under_a_stream(serving: Callable[..., Any], listen: Listen, root: Path) -> None:
-    """While it listens, and while its client is away."""
+    """While the client is connected, and while it is not."""
     server = serving(auto_rotate_bytes=1_000)
     post = f"{PROJECT.removesuffix('/stream')}"
     listener = listen(server.url + PROJECT)
@@ -102,7 +102,7 @@ def test_rotation_under_a_stream(serving: Callable[..., Any], listen: Listen, ro
 
 
 def test_an_archive_that_was_removed(served: Any, listen: Listen, root: Path, bus: MessageBus) -> None:
-    """With the message in it that a client stood at: nobody knows what came next."""
+    """It held the client's cursor, so what came next is unknown."""
     with MessageBus(root / LOG, auto_rotate_bytes=1_000) as rotating:
         ids = [rotating.append_message(Draft("FACT", "demo", str(number))).msg_id for number in range(40)]
     min((root / "demo").glob("*.archived")).unlink()
@@ -113,14 +113,14 @@ def test_an_archive_that_was_removed(served: Any, listen: Listen, root: Path, bu
 
 
 @pytest.mark.parametrize("how", ["replaced", "cut", "removed"])
-def test_a_log_that_is_changed_under_a_stream(
-    served: Any, listen: Listen, tell: Tell, bus: MessageBus, root: Path, how: str
+def test_a_log_that_changes_under_a_stream(
+    served: Any, listen: Listen, post_bodies: PostBodies, bus: MessageBus, root: Path, how: str
 ) -> None:
-    """Messages may be missing before the next one: it is told so, and what it can page."""
-    tell("old", "older")
+    """Messages may be missing: ``reset`` says so, and what can be paged."""
+    post_bodies("old", "older")
     listener = listen(served.url + PROJECT)
     assert listener.bodies(2) == ["old", "older"]
-    tell("live")
+    post_bodies("live")
     assert listener.bodies(1) == ["live"]
     path, other = root / LOG, root / "demo/other.md"
     if how == "cut":
@@ -132,39 +132,41 @@ def test_a_log_that_is_changed_under_a_stream(
     if how == "replaced":
         other.rename(path)
     if how != "replaced":
-        tell("new")
+        post_bodies("new")
     left = [message.msg_id for message in bus.read_messages()]
     reset = listener.next()
     assert reset.type == "reset"
-    assert {*reset.json.values()} <= {*left}, "of what is there by now"
+    assert {*reset.json.values()} <= {*left}, "ids that the log holds by now"
     assert listener.bodies(len(left)) == [message.body for message in bus.read_messages()]
-    tell("and on")
+    post_bodies("and on")
     assert listener.bodies(1) == ["and on"]
 
 
-def test_an_editor_that_saves_is_no_gap(served: Any, listen: Listen, tell: Tell, root: Path, tmp_path: Path) -> None:
-    """By renaming a new file there, with a line of its own at the end."""
-    tell("one", "two")
+def test_an_editor_that_saves_is_no_gap(
+    served: Any, listen: Listen, post_bodies: PostBodies, root: Path, tmp_path: Path
+) -> None:
+    """It renames a new file into place, with one more line at the end."""
+    post_bodies("one", "two")
     listener = listen(served.url + PROJECT)
     assert listener.bodies(2) == ["one", "two"]
     copy = tmp_path / "copy"
     copy.write_bytes((root / LOG).read_bytes() + b"[2026-11-21 03:14:15] FACT: by hand\n")
     copy.rename(root / LOG)
     assert listener.bodies(1) == ["by hand"]
-    tell("three")
+    post_bodies("three")
     assert listener.bodies(1) == ["three"]
 
 
-def test_who_takes_nothing_is_dropped_and_comes_again(
-    serving: Callable[..., Any], listen: Listen, tell: Tell, tally: Tally, eventually: Callable[..., Any]
+def test_a_stalled_client_is_dropped_and_resumes(
+    serving: Callable[..., Any], listen: Listen, post_bodies: PostBodies, tally: Tally, eventually: Callable[..., Any]
 ) -> None:
-    """The others are not kept waiting; by its last id it misses nothing."""
+    """The others do not wait for it; after it resumes, it has missed nothing."""
     server = serving(send_timeout=0.3)
     slow = listen(server.url + PROJECT, buffer=4096)
     fast = listen(server.url + PROJECT)
     bodies = [f"{number} {'x' * 100_000}" for number in range(200)]
     for body in bodies:
-        tell(body)
+        post_bodies(body)
         assert fast.bodies(1) == [body]
     feeds = server.app.state.end_streams.__self__
     eventually(lambda: feeds._streams == 1)
@@ -174,6 +176,6 @@ def test_who_takes_nothing_is_dropped_and_comes_again(
     again = listen(server.url + PROJECT, last_id=slow.parser.last_id)
     after = again.bodies(len(bodies) - len(before)) if before else again.until(bodies[-1])
     assert [*before, *after] == bodies
-    tell("live")
+    post_bodies("live")
     assert (again.bodies(1), fast.bodies(1)) == (["live"], ["live"])
     tally("a message to a client that was dropped", len(bodies), lost=len(bodies) - len({*before, *after}))

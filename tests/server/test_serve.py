@@ -1,4 +1,4 @@
-"""``run-agent serve`` as a command: where it listens, what it says, what it refuses, its log."""
+"""``run-agent serve`` as a command: where it listens, what it prints, what it refuses, its log."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ STREAM = f"{POST}/stream"
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_it_says_where(serve: Callable[..., Any], root: Path) -> None:
-    """On stdout, one line; requests can come at once. A root that is not there is an empty one."""
+def test_the_greeting(serve: Callable[..., Any], root: Path) -> None:
+    """One line on stdout, after which it accepts requests. A root that does not exist counts as empty."""
     server = serve()
     assert re.fullmatch(rf"Serving {root} at http://127\.0\.0\.1:\d+ \(Ctrl-C stops it\)\n", server.greeting)
     assert server.client.get("/api/v1/projects").json() == {"projects": []}
@@ -30,8 +30,8 @@ def test_it_says_where(serve: Callable[..., Any], root: Path) -> None:
     assert server.process.stdout.read() == ""
 
 
-def test_it_opens_the_page(serve: Callable[..., Any], tmp_path: Path, eventually: Callable[..., Any]) -> None:
-    """In the browser of the environment; and what that is told to open is there."""
+def test_open(serve: Callable[..., Any], tmp_path: Path, eventually: Callable[..., Any]) -> None:
+    """In the browser that the environment names, at a URL that responds."""
     opened = tmp_path / "opened"
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >{opened}.part && mv {opened}.part {opened}\n')
@@ -45,8 +45,8 @@ def test_it_opens_the_page(serve: Callable[..., Any], tmp_path: Path, eventually
         assert server.client.get(f"/{path}").status_code == 200, path
 
 
-def test_the_root_by_the_environment(serve: Callable[..., Any], run_agent: Run, tmp_path: Path) -> None:
-    """As for the other commands: what one of them posts is served."""
+def test_the_root_from_the_environment(serve: Callable[..., Any], run_agent: Run, tmp_path: Path) -> None:
+    """As for the other commands: what they post is served."""
     run_agent("bus", "post", "--project", "demo", "--body", "hello", JRUN_RUNS_DIR=str(tmp_path / "runs"))
     server = serve()
     [message] = server.client.get(POST).json()["messages"]
@@ -65,7 +65,7 @@ def test_the_root_by_the_environment(serve: Callable[..., Any], run_agent: Run, 
         (["nonsense"], 2, "nonsense"),
     ],
 )
-def test_what_it_refuses(run_agent: Run, tmp_path: Path, options: list[str], code: int, says: str) -> None:
+def test_usage_errors(run_agent: Run, tmp_path: Path, options: list[str], code: int, says: str) -> None:
     (tmp_path / "file").touch()
     done = run_agent("serve", *options)
     assert (done.returncode, done.stdout) == (code, "")
@@ -87,7 +87,7 @@ def test_a_port_that_is_taken(run_agent: Run) -> None:
 
 @pytest.mark.parametrize("package", ["uvicorn", "starlette", "sse_starlette"])
 def test_without_the_extra(run_agent: Run, tmp_path: Path, package: str) -> None:
-    """It says how to install it; everything else works."""
+    """The error says how to install it; everything else works."""
     (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{package!r}] = None\n")
     home = Path(__file__).parents[2]
     path = {"PYTHONPATH": f"{tmp_path}:{home}"}
@@ -101,8 +101,8 @@ def test_without_the_extra(run_agent: Run, tmp_path: Path, package: str) -> None
     assert run_agent("serve", "--help", **path).returncode == 0
 
 
-def test_lines_of_json(serve: Callable[..., Any], listen: Callable[..., Any]) -> None:
-    """Each by itself; those of a request have its id, method, path, status and milliseconds."""
+def test_the_log_as_json(serve: Callable[..., Any], listen: Callable[..., Any]) -> None:
+    """One object a line; those of a request have its id, method, path, status and milliseconds."""
     server = serve("--log-json")
     posted = server.client.post(POST, json={"body": "x"}, headers={"X-Request-ID": "mine"})
     assert server.client.get("/nowhere?secret=1").status_code == 404
@@ -126,7 +126,7 @@ def test_lines_of_json(serve: Callable[..., Any], listen: Callable[..., Any]) ->
     assert "secret" not in "".join(server.log())
 
 
-def test_lines_of_text(serve: Callable[..., Any], root: Path) -> None:
+def test_the_log_as_text(serve: Callable[..., Any], root: Path) -> None:
     root.mkdir()
     server = serve()
     server.client.get("/healthz", headers={"X-Request-ID": "mine"})
@@ -135,8 +135,8 @@ def test_lines_of_text(serve: Callable[..., Any], root: Path) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO GET /healthz 200 \d+\.\d ms \[mine\]", line)
 
 
-def test_a_root_that_is_not_there(serve: Callable[..., Any], root: Path) -> None:
-    """Is warned of, and served: the first post makes it."""
+def test_a_root_that_does_not_exist(serve: Callable[..., Any], root: Path) -> None:
+    """It is served with a warning; the first post creates it."""
     server = serve()
     assert server.client.post(POST, json={"body": "x"}).status_code == 201
     server.kill(15)

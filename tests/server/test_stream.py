@@ -21,19 +21,19 @@ TASK = "/api/projects/demo/tasks/t1/messages/stream"
 TASK_V1 = "/api/v1/messages/stream?project_id=demo&task_id=t1"
 UNKNOWN = "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"
 
-Tell = Callable[..., list[str]]
+PostBodies = Callable[..., list[str]]
 Listen = Callable[..., Any]
 
 
 @pytest.mark.parametrize("path", [PROJECT, PROJECT_V1, TASK, TASK_V1])
 def test_an_empty_bus(served: Any, listen: Listen, path: str, root: Path) -> None:
-    """Headers come at once, though nothing was ever posted; then what is posted."""
+    """The headers arrive at once, although nothing was ever posted; then what is posted."""
     listener = listen(served.url + path)
     assert listener.status == 200
     assert listener.headers["content-type"].partition(";")[0] == "text/event-stream"
     assert listener.headers["cache-control"] == "no-store, no-transform"
     assert listener.headers["x-request-id"]
-    assert not root.exists(), "who listens makes nothing"
+    assert not root.exists(), "listening creates nothing"
     scope = {"project_id": "demo"} | ({"task_id": "t1"} if "t1" in path else {})
     posted = served.client.post("/api/v1/messages", json={"body": "the first", **scope})
     event = listener.next()
@@ -41,32 +41,32 @@ def test_an_empty_bus(served: Any, listen: Listen, path: str, root: Path) -> Non
     assert listener.parser.retry is not None
 
 
-def test_the_newest_and_then_what_comes(served: Any, listen: Listen, bus: MessageBus, tell: Tell) -> None:
-    tell(*(f"old {number}" for number in range(25)))
+def test_newest_messages_then_new_ones(served: Any, listen: Listen, bus: MessageBus, post_bodies: PostBodies) -> None:
+    post_bodies(*(f"old {number}" for number in range(25)))
     listener = listen(served.url + PROJECT)
     assert listener.bodies(20) == [f"old {number}" for number in range(5, 25)]
-    tell("one", "two")
+    post_bodies("one", "two")
     events = [listener.next() for _ in range(2)]
     assert [event.json for event in events] == [message.to_json() for message in bus.read_last_n(2)]
     assert [event.last_id for event in events] == [message.msg_id for message in bus.read_last_n(2)]
     assert {event.type for event in events} == {"message"}
 
 
-def test_another_client_sees_the_same(served: Any, bus: MessageBus, tell: Tell) -> None:
-    tell("old")
+def test_a_second_client_implementation(served: Any, bus: MessageBus, post_bodies: PostBodies) -> None:
+    post_bodies("old")
     with connect_sse(served.client, "GET", PROJECT) as source:
         events = source.iter_sse()
         assert next(events).json()["body"] == "old"
-        ids = tell("new", "newer")
+        ids = post_bodies("new", "newer")
         found = [next(events) for _ in range(2)]
     assert [(event.event, event.id) for event in found] == [("message", msg_id) for msg_id in ids]
     assert [event.json() for event in found] == [message.to_json() for message in bus.read_last_n(2)]
 
 
-def test_a_shell_script_posts(
+def test_posts_from_a_shell_script(
     serve: Callable[..., Any], root: Path, run_agent: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    """Also as the first message of its task; the server is told by the file alone."""
+    """Also the first message of a task; the server learns of it from the file alone."""
     server = serve()
     url = f"{server.url}/api/projects/demo/tasks/t1/messages/stream"
     with httpx.Client(timeout=SECONDS) as client, connect_sse(client, "GET", url) as source:
@@ -79,10 +79,10 @@ def test_a_shell_script_posts(
             assert done.stdout == f"msg_id: {event.id}\n"
 
 
-def test_heartbeats(serving: Callable[..., Any], listen: Listen, tell: Tell) -> None:
-    """While there is nothing else; they have no id, and change none."""
+def test_heartbeats(serving: Callable[..., Any], listen: Listen, post_bodies: PostBodies) -> None:
+    """While there is nothing else; they have no id, and do not change the last one."""
     url = serving(heartbeat=0.1).url
-    [msg_id] = tell("x")
+    [msg_id] = post_bodies("x")
     listener = listen(url + PROJECT)
     assert listener.bodies(1) == ["x"]
     while listener.heartbeats < 3:
@@ -95,9 +95,9 @@ def test_heartbeats(serving: Callable[..., Any], listen: Listen, tell: Tell) -> 
         assert (event.event, event.data, event.id) == ("heartbeat", "{}", "")
 
 
-def test_resuming(served: Any, listen: Listen, tell: Tell) -> None:
-    """Behind the id of the header, which browsers send, else that of the query."""
-    ids = tell(*(f"body {number}" for number in range(50)))
+def test_resuming(served: Any, listen: Listen, post_bodies: PostBodies) -> None:
+    """After the id in the header, which browsers send, else that in the query."""
+    ids = post_bodies(*(f"body {number}" for number in range(50)))
     url = served.url + PROJECT
     assert listen(url, last_id=ids[1]).bodies(48) == [f"body {number}" for number in range(2, 50)]
     assert listen(f"{url}?after={ids[1]}").bodies(48) == [f"body {number}" for number in range(2, 50)]
@@ -105,35 +105,35 @@ def test_resuming(served: Any, listen: Listen, tell: Tell) -> None:
     assert listen(f"{url}?after={ids[47]}", {"Last-Event-ID": ""}).bodies(2) == ["body 48", "body 49"]
     assert listen(f"{url}?after=").bodies(20) == [f"body {number}" for number in range(30, 50)]
     at_the_end = [listen(url, last_id=ids[-1]), listen(f"{served.url}{PROJECT_V1}&after={ids[-1]}")]
-    tell("new")
+    post_bodies("new")
     assert [listener.bodies(1) for listener in at_the_end] == [["new"], ["new"]]
 
 
-def test_resuming_from_long_ago(served: Any, listen: Listen, tell: Tell) -> None:
-    """More than is read of the file at a time, in bytes and in messages."""
-    ids = tell(*(f"{number} {'x' * 2_000}" for number in range(1_000)))
+def test_resuming_from_long_ago(served: Any, listen: Listen, post_bodies: PostBodies) -> None:
+    """More than one read of the file, in bytes and in messages."""
+    ids = post_bodies(*(f"{number} {'x' * 2_000}" for number in range(1_000)))
     bodies = listen(served.url + PROJECT, last_id=ids[0]).bodies(999)
     assert [body.split()[0] for body in bodies] == [str(number) for number in range(1, 1_000)]
 
 
-def test_an_unknown_id(served: Any, listen: Listen, tell: Tell) -> None:
-    """Nobody knows what came after it: what there is to page, and the newest."""
-    ids = tell(*(f"body {number}" for number in range(30)))
+def test_an_unknown_id(served: Any, listen: Listen, post_bodies: PostBodies) -> None:
+    """What came after it is unknown: the ids to page between, and the newest messages."""
+    ids = post_bodies(*(f"body {number}" for number in range(30)))
     listeners = [listen(served.url + PROJECT, last_id=UNKNOWN), listen(f"{served.url}{PROJECT}?after=nonsense")]
     for listener in listeners:
         reset = listener.next()
         assert (reset.type, reset.json, reset.last_id) == ("reset", {"oldest": ids[0], "newest": ids[-1]}, "")
         assert listener.bodies(20) == [f"body {number}" for number in range(10, 30)]
         assert listener.parser.last_id == ids[-1]
-    tell("new")
+    post_bodies("new")
     assert [listener.bodies(1) for listener in listeners] == [["new"], ["new"]]
 
 
-def test_an_unknown_id_on_an_empty_bus(served: Any, listen: Listen, tell: Tell) -> None:
+def test_an_unknown_id_on_an_empty_bus(served: Any, listen: Listen, post_bodies: PostBodies) -> None:
     listener = listen(served.url + PROJECT, last_id=UNKNOWN)
     reset = listener.next()
     assert (reset.type, reset.json) == ("reset", {})
-    tell("new")
+    post_bodies("new")
     assert listener.bodies(1) == ["new"]
 
 
@@ -145,25 +145,27 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def test_no_body_adds_a_line(served: Any, listen: Listen, bus: MessageBus, tell: Tell) -> None:
-    ids = tell("first", *HOSTILE)
+def test_no_body_adds_a_line(served: Any, listen: Listen, bus: MessageBus, post_bodies: PostBodies) -> None:
+    ids = post_bodies("first", *HOSTILE)
     listener = listen(served.url + PROJECT, last_id=ids[0])
     events = [listener.next() for _ in HOSTILE]
     assert [(event.type, event.last_id) for event in events] == [("message", msg_id) for msg_id in ids[1:]]
     assert [event.json for event in events] == [message.to_json() for message in bus.read_messages(ids[0])]
 
 
-def test_what_somebody_wrote_by_hand(served: Any, listen: Listen, bus: MessageBus, tell: Tell, root: Path) -> None:
-    """Types, ids and other fields that we would refuse; an id that no ``id:`` line can hold is left out."""
+def test_records_written_by_hand(
+    served: Any, listen: Listen, bus: MessageBus, post_bodies: PostBodies, root: Path
+) -> None:
+    """Types, ids and other fields that we would refuse; an id that does not fit on an ``id:`` line is left out."""
     path = root / "demo/PROJECT-MESSAGE-BUS.md"
-    [first] = tell("first")
+    [first] = post_bodies("first")
     ids = ["é ü", "x" * 600, "data:forged", "\u3000a", "a\u200bb", "data", *(f"hand-{n}" for n in range(len(HOSTILE)))]
     with path.open("ab") as file:
         for msg_id, kind in zip(ids, map(json.dumps, (*HOSTILE, *HOSTILE)), strict=False):
             file.write(f"\n---\nmsg_id: {msg_id}\nts: 2026-01-01T00:00:00Z\ntype: {kind}\n---\nx\n".encode())
     expected = bus.read_messages(first)
     assert len(expected) > 15
-    tell("last")
+    post_bodies("last")
     raw = listen(served.url + PROJECT, last_id=first)
     last_id = ""
     with connect_sse(served.client, "GET", PROJECT, headers={"Last-Event-ID": first}) as source:
@@ -176,19 +178,21 @@ def test_what_somebody_wrote_by_hand(served: Any, listen: Listen, bus: MessageBu
     assert raw.next().json["body"] == "last"
 
 
-def test_resuming_behind_an_id_that_is_not_ascii(served: Any, listen: Listen, tell: Tell, root: Path) -> None:
+def test_resuming_after_an_id_that_is_not_ascii(
+    served: Any, listen: Listen, post_bodies: PostBodies, root: Path
+) -> None:
     """Browsers send it as UTF-8."""
-    [first] = tell("first")
+    [first] = post_bodies("first")
     with (root / "demo/PROJECT-MESSAGE-BUS.md").open("ab") as file:
         file.write("\n---\nmsg_id: MSG-é-🦉\nts: 2026-01-01T00:00:00Z\ntype: FACT\n---\nforeign\n".encode())
-    tell("last")
+    post_bodies("last")
     assert listen(served.url + PROJECT).next().last_id == first
     assert listen(served.url + PROJECT, last_id="MSG-é-🦉").bodies(1) == ["last"]
 
 
-def test_raw_lines(served: Any, tell: Tell) -> None:
-    """To a client that takes everything for a line end that Python does, too."""
-    ids = tell("first", *HOSTILE)
+def test_raw_lines(served: Any, post_bodies: PostBodies) -> None:
+    """For a client that splits lines as Python does."""
+    ids = post_bodies("first", *HOSTILE)
     with served.client.stream("GET", PROJECT, headers={"Last-Event-ID": ids[0]}) as answer:
         lines: list[str] = []
         for text in answer.iter_text():
@@ -201,27 +205,29 @@ def test_raw_lines(served: Any, tell: Tell) -> None:
 
 
 def test_errors_come_before_the_stream(
-    serving: Callable[..., Any], root: Path, problem: Callable[..., Any], listen: Listen
+    serving: Callable[..., Any], root: Path, error_of: Callable[..., Any], listen: Listen
 ) -> None:
-    """With a status of their own: not as a stream that breaks off."""
+    """With a status of their own, not as a stream that breaks off."""
     server = serving(max_streams=3, max_streams_per_bus=2)
     (root / "demo/PROJECT-MESSAGE-BUS.md").mkdir(parents=True)
     (root / "demo/t2").mkdir()
     (root / "demo/t2/TASK-MESSAGE-BUS.md").symlink_to("/etc/passwd")
-    assert problem(server.client.get(PROJECT))[:2] == (403, "FORBIDDEN")
-    assert problem(server.client.get(TASK.replace("t1", "t2")))[:2] == (403, "FORBIDDEN")
-    assert problem(server.client.get(f"{TASK}?since=x"))[:2] == (400, "BAD_REQUEST")
+    assert error_of(server.client.get(PROJECT))[:2] == (403, "FORBIDDEN")
+    assert error_of(server.client.get(TASK.replace("t1", "t2")))[:2] == (403, "FORBIDDEN")
+    assert error_of(server.client.get(f"{TASK}?since=x"))[:2] == (400, "BAD_REQUEST")
     for _ in range(2):
         listen(server.url + TASK)
     refused = server.client.get(TASK)
-    assert problem(refused)[:2] == (503, "UNAVAILABLE")
+    assert error_of(refused)[:2] == (503, "UNAVAILABLE")
     assert refused.headers["Retry-After"] == "5"
     other = listen(server.url + TASK.replace("t1", "t3"))
-    assert problem(server.client.get(TASK.replace("t1", "t4")))[:2] == (503, "UNAVAILABLE"), "too many in all"
+    assert error_of(server.client.get(TASK.replace("t1", "t4")))[:2] == (503, "UNAVAILABLE"), "too many in all"
     other.close()
 
 
-def test_a_place_is_free_again(serving: Callable[..., Any], listen: Listen, eventually: Callable[..., Any]) -> None:
+def test_a_closed_stream_frees_its_slot(
+    serving: Callable[..., Any], listen: Listen, eventually: Callable[..., Any]
+) -> None:
     server = serving(max_streams=1)
     for _ in range(3):
         eventually(lambda: server.client.head(PROJECT).status_code == 200)
@@ -230,7 +236,7 @@ def test_a_place_is_free_again(serving: Callable[..., Any], listen: Listen, even
         listener.close()
 
 
-def test_many_buses_are_told_apart(served: Any, listen: Listen, root: Path) -> None:
+def test_streams_of_many_buses(served: Any, listen: Listen, root: Path) -> None:
     urls = [f"{served.url}/api/projects/p{number % 3}/tasks/t{number}/messages/stream" for number in range(12)]
     listeners = [listen(url) for url in urls]
     for number in range(12):

@@ -1,4 +1,4 @@
-"""A client that keeps to no rules, and a look at what it has changed."""
+"""A client that follows no rules, and a check that it has changed nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JSON = "Content-Type: application/json"
 
 
 class Answer(NamedTuple):
-    """What came back; header names in lower case."""
+    """A response; header names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -32,12 +32,12 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
     def said(self) -> str:
-        """All of it, to look for what must not be there."""
+        """The whole response as text, to search for what must not be in it."""
         return f"{self.headers} {self.body.decode(errors='replace')}"
 
 
 class Client:
-    """Sends bytes as they are."""
+    """Sends raw bytes."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -65,21 +65,21 @@ class Client:
         return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1") + (body or b"")
 
     def begin(self, *args: Any, **options: Any) -> socket.socket:
-        """Send a request and do not wait for what comes."""
+        """Send a request without waiting for the response."""
         connection = self.connect()
         connection.sendall(self.request(*args, **options))
         return connection
 
     def ask(self, *args: Any, **options: Any) -> Answer:
-        """Send a request; its answer."""
+        """Send a request; returns its response."""
         return self.send(self.request(*args, **options))
 
     def post(self, target: str, document: object, *headers: str, **options: Any) -> Answer:
-        """Post JSON, as it should be."""
+        """Post valid JSON."""
         return self.ask(target, JSON, *headers, method="POST", body=json.dumps(document).encode(), **options)
 
     def send(self, *pieces: bytes) -> Answer:
-        """Send these bytes; what is answered first."""
+        """Send these bytes; returns the first response."""
         connection = self.connect()
         try:
             for piece in pieces:
@@ -93,7 +93,7 @@ class Client:
 
     @staticmethod
     def answer(connection: socket.socket, method: str = "GET") -> Answer:
-        """The next answer on a connection."""
+        """The next response on a connection."""
         response = HTTPResponse(connection, method=method)
         response.begin()
         headers = {name.lower(): value for name, value in response.getheaders()}
@@ -102,7 +102,7 @@ class Client:
 
     @staticmethod
     def all_of(connection: socket.socket) -> bytes:
-        """Everything that comes until the server closes."""
+        """All bytes until the server closes the connection."""
         data = bytearray()
         try:
             while piece := connection.recv(65536):
@@ -137,8 +137,8 @@ def attacker(client: Callable[..., Client], served: Any) -> Client:
 
 
 @pytest.fixture(autouse=True)
-def nothing_unforeseen(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Nothing tried here may be more than the server expects, but what a test says by clearing the log."""
+def no_unexpected_errors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No attack may cause an unexpected error; a test that does so on purpose clears the log."""
     yield
     ours = [record for record in caplog.records if record.name in ("run_agent.server", "asyncio")]
     assert [record.getMessage() for record in ours if record.levelno >= logging.ERROR] == []
@@ -150,7 +150,7 @@ def key() -> str:
 
 
 def look(*tops: Path) -> dict[str, tuple[object, ...]]:
-    """All that is there, without following a link: kinds, modes, sizes, times and contents."""
+    """Everything in these directories, without following links: types, modes, sizes, times and contents."""
     found: dict[str, tuple[object, ...]] = {}
     for top in tops:
         for directory, names, files in os.walk(top):
@@ -164,7 +164,7 @@ def look(*tops: Path) -> dict[str, tuple[object, ...]]:
 
 @pytest.fixture
 def untouched(root: Path, tmp_path: Path) -> Iterator[Callable[[], None]]:
-    """Look at the root and at all around it now, and again when the test ends: it must be the same."""
+    """Call it to compare the root and its surroundings now with their state at the end of the test."""
     before: list[dict[str, tuple[object, ...]]] = []
     yield lambda: before.append(look(tmp_path))
     assert before, "the test did not say from when on nothing may change"

@@ -1,8 +1,8 @@
-"""Pages in the user's own browser: what they can send, sent (docs/security.md, S9 to S14).
+"""Pages in the user's own browser, and all that they can send (docs/security.md, S9 to S14).
 
-A page can give its own name our address, so that the browser takes us for it; it can make the browser ask us
-across origins, without seeing the answer, and post what a form can. It cannot choose Host, Origin or
-Sec-Fetch-Site, nor send JSON without asking first.
+A page can point its own name at our address, so that the browser takes our responses for its own; it can send
+requests across origins, without seeing the response, and post what a form can. It cannot choose Host, Origin
+or Sec-Fetch-Site, nor send JSON without a preflight request.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PAGE = "https://page.example"
 NAVIGATION = "Sec-Fetch-Mode: navigate"
 
 
-def test_names_that_are_not_ours_are_refused(
+def test_unknown_hosts_are_refused(
     serving: Callable[..., Any], client: Callable[..., Any], bus: object, untouched: Callable[[], None]
 ) -> None:
     attacker = client(serving(allowed_hosts=["localhost", "127.0.0.1", "[::1]", "fe80::1", "Bus.Example"]))
@@ -51,7 +51,7 @@ def test_names_that_are_not_ours_are_refused(
             assert attacker.ask(LIST, host=host).status == 200, host
 
 
-def test_foreign_pages_are_refused(
+def test_foreign_origins_are_refused(
     serving: Callable[..., Any], client: Callable[..., Any], bus: object, untouched: Callable[[], None]
 ) -> None:
     attacker = client(serving(allowed_hosts=["*"], allowed_origins=[PAGE]))
@@ -93,7 +93,7 @@ def test_no_cors_unless_configured(
     serving: Callable[..., Any], client: Callable[..., Any], key: str, bus: object
 ) -> None:
     def asked(attacker: Any, origin: str) -> list[Any]:
-        """What a browser asks for a page that wants to post with a key: may it? And then does it."""
+        """What a browser sends for a page that posts with a key: the preflight request, and then the post."""
         wanted = "Access-Control-Request-Headers: content-type,x-api-key", "Access-Control-Request-Method: POST"
         preflight = attacker.ask(LIST, f"Origin: {origin}", *wanted, method="OPTIONS")
         return [preflight, attacker.post(LIST, {"body": "x"}, f"Origin: {origin}", f"X-API-Key: {key}")]
@@ -134,7 +134,7 @@ def test_forms_cannot_post(attacker: Any, bus: object, untouched: Callable[[], N
         assert attacker.ask(LIST, "Content-Type: application/json", method=method, body=document).status == 405
 
 
-def test_answers_are_not_for_pages(
+def test_responses_have_security_headers(
     serving: Callable[..., Any], client: Callable[..., Any], key: str, bus: object
 ) -> None:
     attacker = client(serving(api_key=key))

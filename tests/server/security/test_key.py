@@ -19,13 +19,13 @@ from run_agent.server.middleware import access
 
 LIST = "/api/v1/messages?project_id=demo"
 OPEN = ("/healthz", "/api/v1/health")
-OF_THE_PAGE = ("/", "/page/{name:path}", "/api/v1/session")  # see test_session.py
+OF_THE_PAGE = ("/", "/page/{name:path}", "/api/v1/session")  # see test_login.py
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what must not be listened to
 
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    """``run-agent serve`` in this process, up to where it would listen: 0 if it comes so far."""
+    """``run-agent serve`` in this process, up to where it would listen: 0 if it gets there."""
     listening = []
     monkeypatch.delenv("RUN_AGENT_API_KEY", raising=False)
     monkeypatch.setattr(runner, "listen", lambda host, _port: listening.append(host) or socket.socket())
@@ -44,7 +44,7 @@ def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]
     return run
 
 
-def test_only_loopback_unless_told(serve: Callable[..., Any]) -> None:
+def test_only_loopback_by_default(serve: Callable[..., Any]) -> None:
     server = serve(RUN_AGENT_API_KEY="")
     assert server.url.startswith("http://127.0.0.1:")
     assert server.client.get("/healthz").status_code == 200
@@ -64,7 +64,7 @@ def test_other_machines_need_a_key(start: Callable[..., int], key: str, capsys: 
         assert start("--host", host) == 0, host
 
 
-def test_a_key_file_that_keeps_no_secret_is_refused(
+def test_unsafe_key_files_are_refused(
     start: Callable[..., int], tmp_path: Path, key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "key"
@@ -73,7 +73,7 @@ def test_a_key_file_that_keeps_no_secret_is_refused(
     link.symlink_to(file)
     for mode in (0o644, 0o640, 0o604, 0o660, 0o610, 0o601, 0o777):
         file.chmod(mode)
-        for path in (file, link):  # what counts is the file behind a link
+        for path in (file, link):  # for a link, the mode of its target counts
             assert start("--api-key-file", path, RUN_AGENT_API_KEY=key) == 2, oct(mode)
             assert "chmod 600" in capsys.readouterr().err
     file.chmod(0o600)
@@ -117,7 +117,7 @@ def test_every_request_needs_the_key(
     assert attacker.ask(LIST).headers["www-authenticate"] == "Bearer"
 
 
-def test_nothing_but_the_key_gets_in(serving: Callable[..., Any], client: Callable[..., Any], key: str) -> None:
+def test_only_the_key_is_accepted(serving: Callable[..., Any], client: Callable[..., Any], key: str) -> None:
     attacker = client(serving(api_key=key))
     others = ["", " ", key[:-1], key + "x", key.upper(), f"{key} {key}", f'"{key}"', f"{key},x", key[::-1], "None"]
     others += ["\xff\xfe", key.replace("e", "\xe9"), key.replace("-", "%2d"), "x" * 8000, "\x01", "\t"]
@@ -138,7 +138,7 @@ def test_nothing_but_the_key_gets_in(serving: Callable[..., Any], client: Callab
 def test_keys_are_compared_in_constant_time(
     serving: Callable[..., Any], client: Callable[..., Any], key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What decides is ``compare_digest``, which takes one time for all that are of equal length; and these are."""
+    """``compare_digest`` decides, which takes constant time for inputs of equal length; and these are."""
     attacker = client(serving(api_key=key))
     compared: list[tuple[int, int, bool]] = []
 
@@ -160,7 +160,7 @@ def test_keys_are_compared_in_constant_time(
 
 
 @pytest.mark.parametrize("form", [(), ("--log-json",)], ids=["text", "json"])
-def test_the_key_is_never_said(
+def test_the_key_is_never_disclosed(
     form: tuple[str, ...], serve: Callable[..., Any], client: Callable[..., Any], tmp_path: Path, root: Path, key: str
 ) -> None:
     file = tmp_path / "key"
@@ -185,9 +185,7 @@ def test_the_key_is_never_said(
     assert key not in " ".join(path.name for path in root.rglob("*"))
 
 
-def test_options_that_protect_nothing_are_refused(
-    start: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unsafe_options_are_refused(start: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     for nothing in ("", " ", "\n", "two words", "ключ", "tab\t", "nul\0"):
         with pytest.raises(ValueError, match="API key"):
             create_app("runs", api_key=nothing)

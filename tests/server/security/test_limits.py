@@ -1,7 +1,6 @@
-"""Too much of everything: bytes, connections, streams, posts, time (docs/security.md, S24 to S31).
+"""Too many bytes, connections, streams and posts, and too much time (docs/security.md, S24 to S31).
 
-Limits that would take minutes or thousands to reach are lowered; that the page names the real ones is
-another test's business.
+Limits that are slow or costly to reach are lowered; another test compares the real ones with docs/security.md.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ POST = f"POST {LIST} HTTP/1.1\r\nHost: localhost\r\n{JSON}\r\n".encode()
 
 @pytest.fixture
 def many_descriptors() -> Iterator[None]:
-    """As many as there may be; the usual soft limit is below what is tried here."""
+    """Raise the soft limit of descriptors, which is usually too low for these tests."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield
@@ -41,7 +40,7 @@ def many_descriptors() -> Iterator[None]:
 
 
 def document(size: int) -> bytes:
-    """A post of so many bytes."""
+    """A post of this size in bytes."""
     return b'{"body":"' + b"x" * (size - 11) + b'"}'
 
 
@@ -67,7 +66,7 @@ def test_the_limit_of_a_body(attacker: Any, bus: MessageBus) -> None:
 
 def test_the_limit_of_a_head(attacker: Any) -> None:
     def head(size: int, form: str) -> bytes:
-        """A request of so many bytes."""
+        """A request of this size in bytes."""
         filled = size - len(attacker.request("/healthz", form.format("")))
         return attacker.request("/healthz", form.format("a" * filled))
 
@@ -86,8 +85,8 @@ def test_the_limit_of_a_head(attacker: Any) -> None:
         assert attacker.ask(target).json["error"]["code"] == "BAD_REQUEST"
 
 
-def is_heard(connection: socket.socket, more: bytes, *, answered: bool) -> bool:
-    """Say more on a connection; does anybody listen?"""
+def is_connected(connection: socket.socket, more: bytes, *, answered: bool) -> bool:
+    """Send more on a connection; is it still open?"""
     try:
         connection.send(more)
         return not answered or bool(connection.recv(65536))
@@ -95,14 +94,14 @@ def is_heard(connection: socket.socket, more: bytes, *, answered: bool) -> bool:
         return False
 
 
-def test_a_request_must_come_in_time(
+def test_a_request_must_arrive_in_time(
     served: Any, attacker: Any, bus: MessageBus, listen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "_REQUEST_TIMEOUT", 0.5)
     listener = listen(f"{served.url}{LIST}/stream")  # which is all there, and may stay
     half = POST + b"Content-Length: 1000\r\n\r\n{"
     refused = POST.replace(b"application/json", b"text/plain") + b"Transfer-Encoding: chunked\r\n\r\n"
-    slow: dict[socket.socket, bytes] = {}  # what each goes on to say, for ever
+    slow: dict[socket.socket, bytes] = {}  # what each keeps sending
     for begin, more in (
         (b"", b""), (b"GET", b""), (POST, b""), (half, b""), (b"", b"\r\n"), (b"GET /", b"a"), (half, b" "),
         (POST + b"X: ", b"a"), (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
@@ -116,9 +115,9 @@ def test_a_request_must_come_in_time(
     while slow:
         assert time.monotonic() < deadline, f"{len(slow)} are still connected"
         answered, _, _ = select.select(list(slow), [], [], 0.02)
-        slow = {one: more for one, more in slow.items() if is_heard(one, more, answered=one in answered)}
+        slow = {one: more for one, more in slow.items() if is_connected(one, more, answered=one in answered)}
     assert bus.read_messages() == []
-    monkeypatch.undo()  # how fast this machine is just now is not what is tried
+    monkeypatch.undo()  # the rest must not depend on the speed of this machine
     assert attacker.post(LIST, {"body": "in time"}).status == 201
     assert listener.bodies(1) == ["in time"]
 
@@ -134,7 +133,7 @@ def test_the_limit_of_connections(
         answer = attacker.answer(attacker.connect())
         assert (answer.status, answer.json["error"]["code"]) == (503, "UNAVAILABLE")
         assert int(answer.headers["retry-after"]) > 0
-    silent[0].sendall(attacker.request("/healthz"))  # whoever is in stays in
+    silent[0].sendall(attacker.request("/healthz"))  # existing connections keep working
     assert attacker.answer(silent[0]).status == 200
     assert eventually(lambda: attacker.answer(attacker.begin("/healthz")).status == 200)
 
@@ -144,7 +143,7 @@ def test_the_limit_of_connections(
 
 
 @pytest.mark.usefixtures("many_descriptors")
-def test_thousands_say_nothing(
+def test_thousands_of_silent_connections(
     serve: Callable[..., Any], client: Callable[..., Any], bus: MessageBus, listen: Callable[..., Any]
 ) -> None:
     server = serve()
@@ -217,7 +216,7 @@ def test_the_limit_of_waiting_posts(
 
 
 def readable(connections: list[socket.socket]) -> list[socket.socket]:
-    """Those with something to read. (select() itself knows no descriptors over 1,023.)"""
+    """Those with something to read. (select() does not support descriptors over 1,023.)"""
     poll = select.poll()
     for one in connections:
         poll.register(one, select.POLLIN)
@@ -230,15 +229,15 @@ def descriptors() -> int:
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system keeps what it cannot send")
-def test_a_reader_that_stands_still_is_dropped(
+def test_a_stalled_reader_is_dropped(
     serving: Callable[..., Any], client: Callable[..., Any], bus: MessageBus, listen: Callable[..., Any],
     eventually: Callable[..., Any], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     bus.append_messages([Draft("FACT", "demo", "x" * 200_000) for _ in range(10)])
     assert runner._TCP_USER_TIMEOUT_MS == 60_000
 
-    def stand_still(*targets: str) -> tuple[Any, list[Any], tuple[int, int, int]]:
-        """A listener that reads, readers that do not, and what there was before them."""
+    def stall(*targets: str) -> tuple[Any, list[Any], tuple[int, int, int]]:
+        """A client that reads, others that do not, and what the server held before them."""
         server = serving(send_timeout=0.5, heartbeat=0.2)
         listener = listen(f"{server.url}{LIST}/stream")
         bus.append_message(Draft("FACT", "demo", "begin"))
@@ -255,12 +254,12 @@ def test_a_reader_that_stands_still_is_dropped(
         return state, listener, before
 
     # Their streams end, and with them all that is held for them, whatever the system does with the connections.
-    state, listener, before = stand_still(*[f"{LIST}/stream"] * 3)
+    state, listener, before = stall(*[f"{LIST}/stream"] * 3)
     eventually(lambda: len(state.tasks) == before[2])
     assert not listener.cut
     # And so do the connections, also where the server had said all.
     monkeypatch.setattr(runner, "_TCP_USER_TIMEOUT_MS", 500)
-    state, listener, before = stand_still(*[f"{LIST}/stream"] * 3, *[LIST] * 3)
+    state, listener, before = stall(*[f"{LIST}/stream"] * 3, *[LIST] * 3)
     eventually(lambda: (len(state.connections), len(state.tasks)) == before[1:])
     eventually(lambda: descriptors() == before[0] + 6)  # our ends of them
     assert not listener.cut

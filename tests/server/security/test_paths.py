@@ -1,6 +1,6 @@
-"""Ids become paths: attempts to make them other paths than they may be (docs/security.md, S15 to S19).
+"""Ids become paths: attempts to reach other paths (docs/security.md, S15 to S19).
 
-What was attempted must not only be refused but also leave everything as it was, inside the root and around it.
+An attempt must be refused, and must also leave everything unchanged, inside the root and around it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TASK_BUS = "TASK-MESSAGE-BUS.md"
 ARCHIVE = f"{BUS}.20260101-000000-000000.archived"
 FOREIGN = "---\nmsg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA\nts: 2026-11-21T03:14:15Z\ntype: X\nproject_id: p\n---\nsecret\n"
 
-NO_IDS = [
+INVALID_IDS = [
     "..", ".", "...", "a..b", "..a", "a..", "../demo", "../../outside", "demo/..", "demo/../demo", "/", "/etc", "//",
     "demo/t", "./demo", "..\\outside", "\\", "C:\\", "demo\\t", "\0", "demo\0", "demo\0.md", "demo\n", "\r\n", "\t",
     " ", "demo ", " demo", "-rf", "--root", ".git", ".demo", "~/x", "~root", "$HOME", "${HOME}", "`id`", "a;b", "a|b",
@@ -36,23 +36,21 @@ NO_IDS = [
     "\u202edemo", "demo\u2028", "\x85", "\x7f", "\u0130", "de\u017fmo", "\ud800", "a" * 129, "a" * 5000, "file:///etc",
     "a:b", "",
 ]  # fmt: skip
-SQUATTERS = [BUS, TASK_BUS, "MESSAGE-BUS.md", BUS.lower(), ARCHIVE, f"{BUS}.99991231-235959-999999.archived"]
+RESERVED_NAMES = [BUS, TASK_BUS, "MESSAGE-BUS.md", BUS.lower(), ARCHIVE, f"{BUS}.99991231-235959-999999.archived"]
 
 
 def in_path(text: str) -> str:
-    """Quoted for a path; what no path can hold (half a character, nothing at all) as something like it."""
+    """Quoted for a path; what no path can hold (a lone surrogate, an empty string) as something similar."""
     return quote(text or "/", safe="", errors="replace")
 
 
-def test_ids_that_lead_elsewhere_are_refused(
-    attacker: Any, bus: MessageBus, tmp_path: Path, untouched: Callable[[], None]
-) -> None:
+def test_invalid_ids_are_refused(attacker: Any, bus: MessageBus, tmp_path: Path, untouched: Callable[[], None]) -> None:
     for directory in (tmp_path / "outside", tmp_path / "runs/demo/t"):  # where the way would lead
         directory.mkdir()
         (directory / BUS).write_text(FOREIGN)
         (directory / TASK_BUS).write_text(FOREIGN)
     untouched()
-    for bad in NO_IDS:
+    for bad in INVALID_IDS:
         quoted = in_path(bad)
         for project, task in ((bad, None), (bad, "t"), ("demo", bad)):
             named = {"project_id": project} | ({} if task is None else {"task_id": task})
@@ -129,23 +127,23 @@ def test_links_out_of_the_root_are_refused(
     assert known == [{"project_id": "f", "size": size, "tasks": 0}]
 
 
-def test_no_task_takes_the_place_of_a_bus(attacker: Any, root: Path) -> None:
-    for name in SQUATTERS:
+def test_no_task_replaces_a_bus(attacker: Any, root: Path) -> None:
+    for name in RESERVED_NAMES:
         for target in (f"/api/projects/p/tasks/{name}/messages", f"/api/projects/{name}/messages"):
             assert attacker.post(target, {"body": "mine now"}).status == 400, name
             assert attacker.ask(target).status == 400, name
-    assert {*BUS_NAMES} <= {*SQUATTERS}
+    assert {*BUS_NAMES} <= {*RESERVED_NAMES}
     assert not root.exists()
     assert attacker.post("/api/projects/p/messages", {"body": "x"}).status == 201
     assert [path.name for path in (root / "p").iterdir()] == [BUS]
 
 
 def test_reading_changes_nothing(
-    attacker: Any, tell: Callable[..., list[str]], root: Path, untouched: Callable[[], None]
+    attacker: Any, post_bodies: Callable[..., list[str]], root: Path, untouched: Callable[[], None]
 ) -> None:
-    [first, _] = tell("one", "two")
+    [first, _] = post_bodies("one", "two")
     with (root / "demo" / BUS).open("a") as file:
-        file.write("\n---\nmsg_id: MSG-01")  # what the next writer would heal
+        file.write("\n---\nmsg_id: MSG-01")  # the next writer would recover this
     (root / "file").write_text("x")
     untouched()
     for project in ("demo", "nobody", "file"):

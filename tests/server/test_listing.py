@@ -1,4 +1,4 @@
-"""Pages of a log from either end, of what fits; and a bus in numbers."""
+"""Result pages of matching messages, from either end of a log; and a bus in numbers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def bodies(page: Any) -> list[str]:
         ({"type": "NONE"}, lambda _: False),
     ],
 )
-def test_paging_either_way_gives_all_that_fits(
+def test_paging_in_both_directions(
     ask: Callable[..., Any], log: list[Message], query: dict[str, str], fits: Callable[[int], bool]
 ) -> None:
     wanted = [f"Body {number}" for number in range(COUNT) if fits(number)]
@@ -84,8 +84,10 @@ def test_paging_either_way_gives_all_that_fits(
     assert forth == wanted
 
 
-def test_where_a_page_goes_on(ask: Callable[..., Any], log: list[Message], monkeypatch: pytest.MonkeyPatch) -> None:
-    """After its last message; or, of bodies of which enough were read, after the last of those."""
+def test_where_the_next_page_starts(
+    ask: Callable[..., Any], log: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its last message, or after the last body that was searched."""
     page = ask(text="Body 7", limit=5)
     assert page["next"] == page["messages"][-1]["msg_id"]
     assert page["previous"] == page["messages"][0]["msg_id"]
@@ -126,7 +128,7 @@ def test_one_message_and_its_replies(ask: Callable[..., Any], api: httpx.Client,
     assert api.get(LIST, params={"project_id": "demo", "before": "nobody"}).status_code == 404
 
 
-def test_a_log_that_was_cut_is_read_anew(ask: Callable[..., Any], log: list[Message], root: Path) -> None:
+def test_a_log_that_was_cut_is_indexed_again(ask: Callable[..., Any], log: list[Message], root: Path) -> None:
     assert len(ask(before=log[-1].msg_id, limit=5)["messages"]) == 5
     path = root / "demo/PROJECT-MESSAGE-BUS.md"
     text = path.read_text()
@@ -137,7 +139,7 @@ def test_a_log_that_was_cut_is_read_anew(ask: Callable[..., Any], log: list[Mess
     assert ask(SUMMARY)["count"] == 500
 
 
-def test_numbers(ask: Callable[..., Any], log: list[Message]) -> None:
+def test_summary_counts(ask: Callable[..., Any], log: list[Message]) -> None:
     about = ask(SUMMARY, parts=20)
     assert (about["count"], about["types"]) == (COUNT, {"FACT": 400, "PROGRESS": 400, "DECISION": 400})
     assert {run["run_id"]: run["count"] for run in about["runs"]} == {"run-0": 480, "run-1": 600}
@@ -150,14 +152,16 @@ def test_numbers(ask: Callable[..., Any], log: list[Message]) -> None:
         assert histogram["rest"] == [0] * 20
 
 
-def test_many_names_are_told_together(ask: Callable[..., Any], tell: Callable[..., Any], bus: MessageBus) -> None:
+def test_rare_names_are_counted_together(
+    ask: Callable[..., Any], post_bodies: Callable[..., Any], bus: MessageBus
+) -> None:
     bus.append_messages([Draft(f"T{number}", "demo", "x") for number in range(30)])
     histogram = ask(SUMMARY, parts=5)["histogram"]
     assert sum(sum(series["counts"]) for series in histogram["series"]) + sum(histogram["rest"]) == 30
     assert sum(histogram["rest"]) > 0
 
 
-def test_what_waits_and_what_runs(ask: Callable[..., Any], bus: MessageBus) -> None:
+def test_unanswered_questions_and_runs(ask: Callable[..., Any], bus: MessageBus) -> None:
     def post(kind: str, *parents: Parent, run_id: str = "") -> str:
         return bus.append_message(Draft(kind, "demo", "x", parents=list(parents), run_id=run_id)).msg_id
 
@@ -189,7 +193,7 @@ def test_an_empty_bus(ask: Callable[..., Any], root: Path) -> None:
     assert not root.exists()
 
 
-def test_times_that_somebody_gave_are_found_in_any_order(bus: MessageBus, ask: Callable[..., Any]) -> None:
+def test_times_out_of_order(bus: MessageBus, ask: Callable[..., Any]) -> None:
     hours = [5, 1, 4, 2, 3]
     bus.append_messages([Draft("FACT", "demo", f"{hour}", ts=START + timedelta(hours=hour)) for hour in hours])
     times = {"from": "2026-01-01T02:00:00Z", "until": "2026-01-01T05:00:00Z"}

@@ -1,5 +1,5 @@
-"""Posts that are refused: what is no JSON object, fields that are not, other types, too large, sent as
-something else. Nothing is written for them, and no directory is made.
+"""Invalid posts: no JSON object, unknown fields, wrong types, too large, another content type. Nothing is written
+for them, and no directory is created.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ PROJECT = "/api/projects/demo/messages"
 TASK = "/api/projects/demo/tasks/t1/messages"
 KIND = {"Content-Type": "application/json"}
 
-ApiError = Callable[[httpx.Response], tuple[int, str, str]]
+ErrorOf = Callable[[httpx.Response], tuple[int, str, str]]
 
 REFUSED: list[tuple[int, str | bytes]] = [
-    # what is no JSON object, or more than one
+    # not a JSON object, or more than one
     (400, ""),
     (400, "null"),
     (400, '["body"]'),
@@ -40,7 +40,7 @@ REFUSED: list[tuple[int, str | bytes]] = [
     (400, b'{"body": "\xff"}'),
     (400, "[" * 100_000),
     (400, '{"body": ' + "9" * 5000 + "}"),
-    # fields that are not
+    # unknown fields
     (400, '{"body": "x", "nonsense": 1}'),
     (400, '{"body": "x", "msg_id": "MSG-1"}'),
     (400, '{"body": "x", "timestamp": "2026-01-01T00:00:00Z"}'),
@@ -48,7 +48,7 @@ REFUSED: list[tuple[int, str | bytes]] = [
     (400, '{"body": "x", "intact": true}'),
     (400, '{"body": "x", "project_id": "other"}'),
     (400, '{"body": "x", "task_id": "other"}'),
-    # a body that says nothing
+    # a blank body
     (400, "{}"),
     (400, '{"type": "USER"}'),
     (400, '{"body": ""}'),
@@ -56,7 +56,7 @@ REFUSED: list[tuple[int, str | bytes]] = [
     (400, '{"body": null}'),
     (400, '{"body": 5}'),
     (400, '{"body": ["x"]}'),
-    # other types than theirs
+    # wrong types
     (422, '{"body": "x", "type": 5}'),
     (422, '{"body": "x", "type": null}'),
     (422, '{"body": "x", "run_id": {}}'),
@@ -79,7 +79,7 @@ REFUSED: list[tuple[int, str | bytes]] = [
     (422, '{"body": "x", "meta": []}'),
     (422, '{"body": "x", "meta": null}'),
     (422, '{"body": "x", "meta": {"a": 1}}'),
-    # what no header can hold
+    # not allowed in a header
     (422, '{"body": "x", "type": "\u2003"}'),
     (422, '{"body": "x", "type": "A\\nmsg_id: forged"}'),
     (422, '{"body": "x", "run_id": "\\ud800"}'),
@@ -93,18 +93,18 @@ REFUSED: list[tuple[int, str | bytes]] = [
 ]
 
 
-def test_what_is_refused(api: httpx.Client, root: Path, problem: ApiError) -> None:
-    """Nothing is written for it, and no directory made."""
+def test_invalid_posts(api: httpx.Client, root: Path, error_of: ErrorOf) -> None:
+    """Nothing is written for them, and no directory is created."""
     codes = {400: "BAD_REQUEST", 422: "UNPROCESSABLE"}
     for status, document in REFUSED:
         content = document if isinstance(document, bytes) else document.encode()
         answer = api.post(PROJECT, content=content, headers=KIND)
-        assert problem(answer)[:2] == (status, codes[status]), document[:80]
-        assert problem(answer)[2].isprintable(), "one line, that quotes what it must"
+        assert error_of(answer)[:2] == (status, codes[status]), document[:80]
+        assert error_of(answer)[2].isprintable(), "one line, that quotes what it must"
     assert not root.exists()
 
 
-def test_a_scope_that_is_refused(api: httpx.Client, root: Path, problem: ApiError) -> None:
+def test_an_invalid_bus(api: httpx.Client, root: Path, error_of: ErrorOf) -> None:
     for scope in (
         {},
         {"task_id": "t1"},
@@ -112,53 +112,53 @@ def test_a_scope_that_is_refused(api: httpx.Client, root: Path, problem: ApiErro
         {"project_id": ""},
         {"project_id": "demo", "task_id": None},
     ):
-        assert problem(api.post(ANYWHERE, json={"body": "x", **scope}))[:2] == (400, "BAD_REQUEST"), scope
-    assert problem(api.post(f"{ANYWHERE}?project_id=demo", json={"body": "x"}))[0] == 400, "not in the query"
-    assert problem(api.post(f"{PROJECT}?type=FACT", json={"body": "x"}))[0] == 400
+        assert error_of(api.post(ANYWHERE, json={"body": "x", **scope}))[:2] == (400, "BAD_REQUEST"), scope
+    assert error_of(api.post(f"{ANYWHERE}?project_id=demo", json={"body": "x"}))[0] == 400, "not in the query"
+    assert error_of(api.post(f"{PROJECT}?type=FACT", json={"body": "x"}))[0] == 400
     assert not root.exists()
 
 
-def test_how_large(serving: Callable[..., Any], root: Path, problem: ApiError) -> None:
-    """To the byte; also where no length is said in advance."""
+def test_the_size_limit(serving: Callable[..., Any], root: Path, error_of: ErrorOf) -> None:
+    """To the byte, with and without a declared length."""
     client = serving(max_request_bytes=1000).client
     largest = b'{"body": "%b"}' % (b"x" * (1000 - 12))
 
     def in_pieces(document: bytes) -> Iterator[bytes]:
         yield from (document[at : at + 100] for at in range(0, len(document), 100))
 
-    assert problem(client.post(PROJECT, content=largest + b" ", headers=KIND))[:2] == (413, "TOO_LARGE")
-    assert problem(client.post(PROJECT, content=in_pieces(largest + b" "), headers=KIND))[:2] == (413, "TOO_LARGE")
+    assert error_of(client.post(PROJECT, content=largest + b" ", headers=KIND))[:2] == (413, "TOO_LARGE")
+    assert error_of(client.post(PROJECT, content=in_pieces(largest + b" "), headers=KIND))[:2] == (413, "TOO_LARGE")
     assert not root.exists()
     assert client.post(PROJECT, content=largest, headers=KIND).status_code == 201
     assert client.post(PROJECT, content=in_pieces(largest), headers=KIND).status_code == 201
 
 
-def test_a_megabyte_by_default(api: httpx.Client) -> None:
+def test_the_default_size_limit(api: httpx.Client) -> None:
     for size, status in ((1024 * 1024, 201), (1024 * 1024 + 1, 413)):
         document = b'{"body": "%b"}' % (b"x" * (size - 12))
         assert len(document) == size
         assert api.post(PROJECT, content=document, headers=KIND).status_code == status
 
 
-def test_only_as_json(api: httpx.Client, root: Path, problem: ApiError) -> None:
-    """What a page's form can send is something else."""
+def test_only_json_is_accepted(api: httpx.Client, root: Path, error_of: ErrorOf) -> None:
+    """Forms of web pages cannot send it."""
     for kind in (None, "", "text/plain", "application/x-www-form-urlencoded", "text/json", "application/jsonp", "json"):
         headers = {} if kind is None else {"Content-Type": kind}
         answer = api.post(PROJECT, content=b'{"body": "x"}', headers=headers)
-        assert problem(answer)[:2] == (415, "UNSUPPORTED_MEDIA_TYPE"), kind
+        assert error_of(answer)[:2] == (415, "UNSUPPORTED_MEDIA_TYPE"), kind
     assert not root.exists()
     for kind in ("application/json", "Application/JSON; charset=utf-8", "application/json;charset=UTF-8"):
         assert api.post(PROJECT, content=b'{"body": "x"}', headers={"Content-Type": kind}).status_code == 201
 
 
-def test_a_bus_of_something_else(api: httpx.Client, root: Path, problem: ApiError) -> None:
-    """A directory stands in its place; and a file where its directory should be."""
+def test_a_bus_that_is_no_file(api: httpx.Client, root: Path, error_of: ErrorOf) -> None:
+    """A directory in place of the bus file, and a file in place of its directory."""
     (root / "demo/PROJECT-MESSAGE-BUS.md").mkdir(parents=True)
     (root / "demo/t1").write_text("")
     for method in ("GET", "POST"):
         answer = api.request(method, PROJECT, **({"json": {"body": "x"}} if method == "POST" else {}))
-        assert problem(answer)[:2] == (403, "FORBIDDEN")
+        assert error_of(answer)[:2] == (403, "FORBIDDEN")
         assert str(root) not in answer.text
-    status, code, message = problem(api.post(TASK, json={"body": "x"}))
+    status, code, message = error_of(api.post(TASK, json={"body": "x"}))
     assert (status, code) == (503, "UNAVAILABLE")
     assert re.fullmatch(r"the bus is not available: [A-Z][a-z ]+", message)

@@ -1,4 +1,4 @@
-"""Content that pretends to be something else: an event, a request, a line of the log (docs/security.md, S20 to S23)."""
+"""Content that imitates an event, a request or a log line (docs/security.md, S20 to S23)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from run_agent.server.middleware.request_log import JsonLines, TextLines
 from run_agent.server.serialization import event
 
 LIST = "/api/projects/demo/messages"
-# Whatever ends a line for anybody: SSE knows the first three, Python's splitlines all.
+# Line ends: SSE has the first three, Python's splitlines all.
 LINE_ENDS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 FORGED = "{0}{0}event: message{0}id: MSG-FORGED{0}data: {{}}{0}{0}"
 EVENT_LINE = re.compile(r"event: (message|reset|heartbeat)|id: MSG-\w+|data: \{.*\}|retry: \d+|")
@@ -39,7 +39,7 @@ def test_no_field_adds_a_line_to_a_stream(
             answer = attacker.post(LIST, {"body": "x", **fields})
             assert answer.status in (201, 422), fields
             accepted += [answer.json["msg_id"]] if answer.status == 201 else []
-    assert len(accepted) > 2 * len(LINE_ENDS)  # bodies; and what is no control character, in fields too
+    assert len(accepted) > 2 * len(LINE_ENDS)  # all bodies, and fields where it is not a control character
     with (root / "demo/PROJECT-MESSAGE-BUS.md").open("a", newline="") as file:  # by hand
         for count, end in enumerate(LINE_ENDS):
             forged = json.dumps(FORGED.format(end))

@@ -1,4 +1,4 @@
-"""docs/security.md and the tests beside this file: each promise has a test, and each test a promise."""
+"""docs/security.md against the tests beside this file: each promise has a test, and each test a promise."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PROMISE = re.compile(r"^\| (S\d+) \| (.+\.) \| `(test_\w+)` \|$", re.MULTILINE)
 def test_each_promise_is_attacked() -> None:
     promises = PROMISE.findall(PAGE)
     assert [number for number, _, _ in promises] == [f"S{count}" for count in range(1, len(promises) + 1)]
-    assert len(promises) == len(re.findall(r"^\| S", PAGE, re.MULTILINE)), "a line of the page is none of ours"
+    assert len(promises) == len(re.findall(r"^\| S", PAGE, re.MULTILINE)), "a row is not in the expected form"
     trees = [ast.parse(path.read_text()) for path in HERE.glob("test_*.py") if path.name != Path(__file__).name]
     tests = [node.name for tree in trees for node in tree.body if getattr(node, "name", "").startswith("test_")]
     assert sorted(test for _, _, test in promises) == sorted(tests)
 
 
-def test_the_page_knows_the_limits() -> None:
+def test_the_page_states_the_limits() -> None:
     defaults = {name: option.default for name, option in inspect.signature(app.create_app).parameters.items()}
     promised = {number: promise for number, promise, _ in PROMISE.findall(PAGE)}
     for number, limit in (

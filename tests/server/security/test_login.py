@@ -1,4 +1,4 @@
-"""The page and its session: what comes without the key, and what stands for it (docs/security.md, S32 to S35)."""
+"""The page, which needs no key, and the login, which replaces it (docs/security.md, S32 to S35)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MESSAGE = {"project_id": "demo", "body": "x"}
 
 
 @pytest.fixture
-def signed_in(serving: Callable[..., Any], client: Callable[..., Any], key: str) -> tuple[Any, str]:
-    """A client of a server with a key, and the cookie that it was given."""
+def logged_in(serving: Callable[..., Any], client: Callable[..., Any], key: str) -> tuple[Any, str]:
+    """A client of a server with a key, and the cookie of its login."""
     attacker = client(serving(api_key=key, allowed_origins=["https://page.example"]))
     answer = attacker.post(SESSION, {"key": key})
     assert answer.status == 204
@@ -31,11 +31,11 @@ def cookie_of(header: str) -> str:
     return header.partition(";")[0]
 
 
-def test_a_session_is_made_with_the_key_alone(
-    signed_in: tuple[Any, str], key: str, serving: Callable[..., Any], client: Callable[..., Any],
+def test_only_the_key_logs_in(
+    logged_in: tuple[Any, str], key: str, serving: Callable[..., Any], client: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch, patched: Any,
 ) -> None:  # fmt: skip
-    attacker, header = signed_in
+    attacker, header = logged_in
     cookie = cookie_of(header)
     name, _, value = cookie.partition("=")
     until, _, signature = value.partition(".")
@@ -71,7 +71,7 @@ def test_a_session_is_made_with_the_key_alone(
     for other in forged:
         assert attacker.ask(LIST, f"Cookie: {name}={other}").status == 401, other
     assert attacker.ask(LIST, f"Cookie: session={value}").status == 401
-    assert attacker.ask(LIST, f"Cookie: {cookie}", "X-API-Key: wrong").status == 401, "what is said must be right"
+    assert attacker.ask(LIST, f"Cookie: {cookie}", "X-API-Key: wrong").status == 401, "a key that is sent must be right"
 
     for other_key in (key + "2", "another"):
         other = client(serving(api_key=other_key))
@@ -89,10 +89,10 @@ def test_a_session_is_made_with_the_key_alone(
     assert "max-age=0" in ended.headers["set-cookie"].lower()
 
 
-def test_a_session_serves_our_own_page_alone(
-    signed_in: tuple[Any, str], bus: object, untouched: Callable[[], None]
+def test_a_login_serves_only_our_own_page(
+    logged_in: tuple[Any, str], bus: object, untouched: Callable[[], None]
 ) -> None:
-    attacker, header = signed_in
+    attacker, header = logged_in
     cookie = f"Cookie: {cookie_of(header)}"
     untouched()
     port = int(attacker.name.rpartition(":")[2])
@@ -106,7 +106,7 @@ def test_a_session_serves_our_own_page_alone(
     for origin in others:
         assert attacker.post(POST, MESSAGE, cookie, f"Origin: {origin}").status in (401, 403), origin
         assert attacker.ask(LIST, cookie, f"Origin: {origin}").status in (401, 403), origin
-    assert attacker.post(POST, MESSAGE, cookie).status == 401, "no origin: no page of ours"
+    assert attacker.post(POST, MESSAGE, cookie).status == 401, "without an origin it is not our page"
     assert attacker.post("/api/v1/unread", {"buses": []}, cookie).status == 401
     for site in ("cross-site", "same-site"):
         assert attacker.ask(LIST, cookie, f"Sec-Fetch-Site: {site}", "Sec-Fetch-Mode: cors").status == 403
@@ -115,8 +115,8 @@ def test_a_session_serves_our_own_page_alone(
     assert attacker.post("/api/v1/unread", {"buses": []}, cookie, f"Origin: http://{attacker.name}").status == 200
 
 
-def test_the_page_serves_its_own_files_alone(signed_in: tuple[Any, str], untouched: Callable[[], None]) -> None:
-    attacker, _ = signed_in
+def test_only_files_of_the_page_are_served(logged_in: tuple[Any, str], untouched: Callable[[], None]) -> None:
+    attacker, _ = logged_in
     untouched()
     kinds = {"/": "text/html", "/page/app.js": "text/javascript", "/page/style.css": "text/css"}
     kinds |= {"/page/vendor/purify.es.mjs": "text/javascript", "/page/icon.svg": "image/svg+xml"}
@@ -135,8 +135,8 @@ def test_the_page_serves_its_own_files_alone(signed_in: tuple[Any, str], untouch
             assert attacker.ask(target, method=method).status in (401, 405)
 
 
-def test_the_page_runs_under_a_strict_policy(signed_in: tuple[Any, str]) -> None:
-    attacker, _ = signed_in
+def test_the_page_runs_under_a_strict_policy(logged_in: tuple[Any, str]) -> None:
+    attacker, _ = logged_in
     rules = dict(rule.partition(" ")[::2] for rule in POLICY.split("; "))
     assert rules.pop("trusted-types") == "dompurify"
     assert rules.pop("require-trusted-types-for") == "'script'"

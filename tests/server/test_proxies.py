@@ -1,6 +1,6 @@
-"""Through what people put in front of the server: a proxy that compresses, and another EventSource than a browser's.
+"""A compressing proxy in front of the server, and an EventSource that is not a browser's.
 
-Where there is no npm these tests are skipped, and say so; with REQUIRE_BROWSER=1, as in CI, they fail instead.
+Without npm these tests are skipped with a reason; with REQUIRE_BROWSER=1, as in CI, they fail instead.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ STREAM = "/api/projects/demo/messages/stream"
 
 
 def missing(what: str) -> None:
-    """Skip; or fail, where it has to be there."""
+    """Skip, or fail if it is required."""
     if os.environ.get("REQUIRE_BROWSER") == "1":
         pytest.fail(f"{what}, and REQUIRE_BROWSER=1 says that it must be")
     pytest.skip(what)
 
 
 def installed() -> Path:
-    """The packages that package.json names; installed once, whole or not at all."""
+    """The packages in package.json, installed once, completely or not at all."""
     if not shutil.which("npm") or not shutil.which("node"):
         missing("there is no npm here")
     if not PACKAGES.is_dir():
@@ -47,7 +47,7 @@ def installed() -> Path:
 
 @pytest.fixture
 def node() -> Iterator[Callable[..., Any]]:
-    """Start scripts of ``npm/``; what they say, line by line."""
+    """Start scripts of ``npm/``; returns their output, to read line by line."""
     environment = {**os.environ, "NODE_PATH": str(installed())}
     started: list[subprocess.Popen[str]] = []
 
@@ -63,32 +63,32 @@ def node() -> Iterator[Callable[..., Any]]:
         process.communicate()
 
 
-def test_a_proxy_that_compresses_holds_no_event_back(
-    serve: Callable[..., Any], node: Callable[..., Any], listen: Callable[..., Any], tell: Callable[..., Any]
+def test_a_compressing_proxy_passes_events_on(
+    serve: Callable[..., Any], node: Callable[..., Any], listen: Callable[..., Any], post_bodies: Callable[..., Any]
 ) -> None:
     server = serve()
-    tell("first")
+    post_bodies("first")
     proxy = f"http://127.0.0.1:{node('proxy.js', server.url).readline().strip()}"
     listed = server.client.get(f"{proxy}/api/projects/demo/messages", headers={"Accept-Encoding": "gzip"})
     assert listed.headers["content-encoding"] == "gzip", "it does compress"
     listener = listen(proxy + STREAM, {"Accept-Encoding": "gzip, deflate, br"})
     assert listener.bodies(1) == ["first"]
-    tell("live")
+    post_bodies("live")
     assert listener.bodies(1) == ["live"]
 
 
 def test_a_polyfill_resumes_by_the_query(
-    serve: Callable[..., Any], node: Callable[..., Any], tell: Callable[..., Any]
+    serve: Callable[..., Any], node: Callable[..., Any], post_bodies: Callable[..., Any]
 ) -> None:
-    """It goes on after a restart, each message once: its place is in ``lastEventId``."""
+    """It continues after a restart, each message once: its last id is in ``lastEventId``."""
     server = serve()
-    tell("first")
+    post_bodies("first")
     said = node("listen.js", f"{server.url}{STREAM}")
     assert said.readline() == "first\n"
     server.kill(15)
-    tell("meanwhile")
+    post_bodies("meanwhile")
     again = serve(port=server.port)
     assert said.readline() == "meanwhile\n"
-    tell("after the restart")
+    post_bodies("after the restart")
     assert said.readline() == "after the restart\n"
     again.kill(15)

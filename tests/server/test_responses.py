@@ -1,4 +1,4 @@
-"""What all answers have: a request id, one line in the log, and one shape where they are errors."""
+"""What all responses have in common: a request id, one line in the log, and one shape for errors."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ REQUESTS: list[tuple[int, str, str, dict[str, Any]]] = [
 
 @pytest.fixture
 def client(serving: Callable[..., Any]) -> httpx.Client:
-    """A client that brings the key which this server wants."""
+    """A client that sends the key of its server."""
     client: httpx.Client = serving(api_key="secret", max_request_bytes=1000).client
     client.headers["X-API-Key"] = "secret"
     return client
@@ -58,7 +58,7 @@ def client(serving: Callable[..., Any]) -> httpx.Client:
 
 @pytest.fixture
 def lines() -> Iterator[list[logging.LogRecord]]:
-    """What is logged of requests."""
+    """The log records of requests."""
     log = logging.getLogger("run_agent.server")
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
@@ -73,7 +73,7 @@ def lines() -> Iterator[list[logging.LogRecord]]:
 
 @pytest.mark.parametrize("given", [None, "my.id-1", "x" * 128, "", "two words", "x" * 129, "é".encode(), "a;b"])
 def test_a_request_id(client: httpx.Client, lines: list[logging.LogRecord], given: Any, eventually: Any) -> None:
-    """The client's own where it is fit for a log, else a new one; in each answer, and its line."""
+    """The client's own if it is safe for a log, else a new one; in the response and in the log line."""
     for status, method, path, more in REQUESTS if given in (None, "my.id-1") else REQUESTS[:1]:
         lines.clear()
         headers = more.get("headers", {}) | ({} if given is None else {"X-Request-ID": given})
@@ -89,7 +89,7 @@ def test_a_request_id(client: httpx.Client, lines: list[logging.LogRecord], give
         }  # fmt: skip
 
 
-def test_errors_have_one_shape(client: httpx.Client, problem: Callable[..., Any]) -> None:
+def test_errors_have_one_shape(client: httpx.Client, error_of: Callable[..., Any]) -> None:
     codes = {
         400: "BAD_REQUEST", 401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED",
         413: "TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE", 422: "UNPROCESSABLE",
@@ -99,37 +99,37 @@ def test_errors_have_one_shape(client: httpx.Client, problem: Callable[..., Any]
         if status >= 400:
             answer = client.request(method, path, **more)
             assert answer.headers["content-type"] == "application/json"
-            assert problem(answer)[:2] == (status, codes[status])
+            assert error_of(answer)[:2] == (status, codes[status])
             seen.add(status)
     assert seen == codes.keys()
 
 
-def test_ids_that_are_made_differ(client: httpx.Client) -> None:
+def test_generated_request_ids_differ(client: httpx.Client) -> None:
     assert len({client.get("/healthz").headers["X-Request-ID"] for _ in range(50)}) == 50
 
 
-def test_what_says_that_it_is_there(client: httpx.Client) -> None:
+def test_health_and_version(client: httpx.Client) -> None:
     for path in ("/healthz", "/api/v1/health"):
         assert client.get(path).json() == {"status": "ok"}
     assert client.get("/api/v1/version").json() == {"version": version("run-agent"), "api": "v1"}
     assert {*client.delete("/healthz").headers["Allow"].split(", ")} == {"GET", "HEAD"}
 
 
-def test_what_nobody_foresaw(
+def test_an_unexpected_error(
     client: httpx.Client,
     lines: list[logging.LogRecord],
     monkeypatch: pytest.MonkeyPatch,
     eventually: Any,
-    problem: Callable[..., Any],
+    error_of: Callable[..., Any],
 ) -> None:
-    """An answer like any other that says nothing of it, and a log that says all, on lines with the id."""
+    """A normal error response without details, and a log with all details, on lines with the request id."""
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError("the secret path /home")
 
     monkeypatch.setattr(endpoints, "_read_page", fail)
     answer = client.get("/api/projects/demo/messages", headers={"X-Request-ID": "broken"})
-    assert problem(answer)[:2] == (500, "INTERNAL")
+    assert error_of(answer)[:2] == (500, "INTERNAL")
     assert "secret" not in answer.text
     assert answer.headers["X-Request-ID"] == "broken"
     eventually(lambda: len(lines) == 2)
@@ -137,17 +137,17 @@ def test_what_nobody_foresaw(
     assert "ZeroDivisionError: the secret path /home" in TextLines().format(lines[0])
     assert "\n" not in JsonLines().format(lines[0])
     monkeypatch.undo()
-    assert client.get("/api/projects/demo/messages").status_code == 200, "it goes on"
+    assert client.get("/api/projects/demo/messages").status_code == 200, "the server continues"
 
 
-def test_what_fails_in_the_middle_of_a_stream(
+def test_an_error_in_the_middle_of_a_stream(
     serving: Callable[..., Any],
     lines: list[logging.LogRecord],
     monkeypatch: pytest.MonkeyPatch,
     listen: Any,
     eventually: Any,
 ) -> None:
-    """The stream is cut, so that its client comes again; nothing is sent that is no event."""
+    """The connection is cut, so that the client reconnects; no incomplete event is sent."""
     monkeypatch.setattr(stream, "_heartbeat", lambda: 1 / 0)
     listener = listen(f"{serving(heartbeat=0.1).url}/api/projects/demo/messages/stream")
     assert listener.rest() == []
@@ -155,8 +155,8 @@ def test_what_fails_in_the_middle_of_a_stream(
     eventually(lambda: any("ZeroDivisionError" in TextLines().format(line) for line in lines))
 
 
-def test_lines_cannot_be_forged(client: httpx.Client, lines: list[logging.LogRecord], eventually: Any) -> None:
-    """By what a path holds, decoded or not."""
+def test_log_lines_cannot_be_forged(client: httpx.Client, lines: list[logging.LogRecord], eventually: Any) -> None:
+    """By the content of a path, decoded or not."""
     client.get("/api/projects/x%0A2026-11-21%2003:14:15%20INFO%20forged/messages")
     eventually(lambda: lines)
     for shown in (TextLines().format(lines[0]), JsonLines().format(lines[0])):
@@ -164,7 +164,7 @@ def test_lines_cannot_be_forged(client: httpx.Client, lines: list[logging.LogRec
         assert "%0A" in shown
 
 
-def test_requests_at_once_have_their_own(served: Any, lines: list[logging.LogRecord], eventually: Any) -> None:
+def test_concurrent_requests_have_their_own_ids(served: Any, lines: list[logging.LogRecord], eventually: Any) -> None:
     async def ask() -> list[str]:
         async with httpx.AsyncClient(base_url=served.url) as client:
             answers = await asyncio.gather(
