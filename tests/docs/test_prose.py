@@ -37,9 +37,8 @@ FORMAT = re.compile(r"""\bMENDED\b|["'`]mended\b|\bmeta\.mended\b|\bmended: (tor
 UNTIDY_WORDS = (
     *("messagebus/backends/", "messagebus/bus.py", "messagebus/follow.py", "messagebus/repair/", "benchmarks/"),
     *("SPEC.md", "docs/api.md", "docs/editing.md", "docs/git.md", "docs/guarantees.md", "docs/performance.md"),
-    *("docs/security.md", "docs/server.md"),
 )
-UNTIDY_WIDTHS = ("SPEC.md", "docs/checks.md", "docs/security.md", "docs/web-ui.md")
+UNTIDY_WIDTHS = ("SPEC.md", "docs/checks.md", "docs/web-ui.md")
 
 ROOTS = ("messagebus", "run_agent", "benchmarks", "tools", "examples", "tests/docs")
 SUFFIXES = (".py", ".js", ".sh", ".html", ".css", ".service", "")

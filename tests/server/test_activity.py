@@ -57,8 +57,8 @@ def test_only_changed_buses_are_read_again(
 def test_unread(api: httpx.Client, bus: MessageBus, post_bodies: Callable[..., list[str]]) -> None:
     ids = post_bodies("one", "two", "three")
     bus.append_messages([Draft("FACT", "demo", "x") for _ in range(MAX_UNREAD)])
-    places: list[dict[str, str]] = [{"after": ids[0]}, {}, {"after": "nobody"}]
-    buses = [{"project_id": "demo", **place} for place in places]
+    cursors: list[dict[str, str]] = [{"after": ids[0]}, {}, {"after": "nobody"}]
+    buses = [{"project_id": "demo", **cursor} for cursor in cursors]
     last = api.get(ACTIVITY).json()["buses"][0]["last_id"]
     buses += [{"project_id": "demo", "after": last}, {"project_id": "demo", "task_id": "none"}]
     answer = api.post("/api/v1/unread", json={"buses": buses})

@@ -11,8 +11,8 @@ import httpx
 UI = {"X-Conductor-Client": "web-ui"}
 
 
-def post(api: httpx.Client, place: str) -> str:
-    posted = api.post(f"/api/projects/{place}/messages", json={"body": "x"})
+def post(api: httpx.Client, bus: str) -> str:
+    posted = api.post(f"/api/projects/{bus}/messages", json={"body": "x"})
     time: str = posted.json()["timestamp"]
     return time
 

@@ -61,7 +61,7 @@ def test_the_root_from_the_environment(serve: Callable[..., Any], run_agent: Run
         (["--port", "x"], 2, "x"),
         (["--heartbeat", "0"], 2, "0"),
         (["--rotate-bytes", "-1"], 2, "-1"),
-        (["--host", "256.0.0.1"], 2, "needs|give a key"),
+        (["--host", "256.0.0.1"], 2, "needs an API key"),
         (["nonsense"], 2, "nonsense"),
     ],
 )

@@ -54,7 +54,7 @@ class Feed:
         self._bytes = 0
         self._first = 0  # the number of the oldest event in the ring
         self._id_before_first: str | None = None
-        self._number_after: dict[str | None, int] = {}  # by message id; None stands for the start of an empty log
+        self._number_after: dict[str | None, int] = {}  # by message id; None: the start of an empty log
         self._cached_chunk: tuple[int, Chunk] | None = None  # most streams want the same one
         self._changed = asyncio.Event()
         self.ended = False

@@ -182,7 +182,7 @@ def test_the_limit_of_streams(
     first[0].close()
     eventually(lambda: not is_refused(streams[0]))
     for target in streams:
-        assert attacker.ask(target, method="HEAD").status in (200, 503)  # takes no place
+        assert attacker.ask(target, method="HEAD").status in (200, 503)  # takes no slot
     assert attacker.ask("/healthz").status == 200
 
 

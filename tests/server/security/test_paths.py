@@ -58,8 +58,8 @@ def test_invalid_ids_are_refused(attacker: Any, bus: MessageBus, tmp_path: Path,
             query = "&".join(f"{name}={in_path(value) if value else ''}" for name, value in named.items())
             for target in (f"/api/v1/messages?{query}", f"/api/v1/messages/stream?{query}"):
                 assert attacker.ask(target).status == 400, named
-        for place in (f"{quoted}", f"{quoted}/tasks/t", f"demo/tasks/{quoted}", f"{quote(quoted, safe='')}"):
-            target = f"/api/projects/{place}/messages"
+        for path in (f"{quoted}", f"{quoted}/tasks/t", f"demo/tasks/{quoted}", f"{quote(quoted, safe='')}"):
+            target = f"/api/projects/{path}/messages"
             assert attacker.post(target, {"body": "x"}).status == 400, target
             assert attacker.ask(target).status == 400, target
             assert attacker.ask(f"{target}/stream").status == 400, target
@@ -74,10 +74,10 @@ def test_invalid_ids_are_refused(attacker: Any, bus: MessageBus, tmp_path: Path,
         "\\x",
         "/*",
     ):
-        for place in (f"/api/projects{target}/messages", f"/api/projects{target}", f"{target}/{BUS}"):
-            answer = attacker.post(place, {"body": "x"})
-            assert answer.status in (400, 404, 405), place
-            assert b"secret" not in attacker.ask(place).body
+        for path in (f"/api/projects{target}/messages", f"/api/projects{target}", f"{target}/{BUS}"):
+            answer = attacker.post(path, {"body": "x"})
+            assert answer.status in (400, 404, 405), path
+            assert b"secret" not in attacker.ask(path).body
 
 
 def test_links_out_of_the_root_are_refused(
@@ -113,8 +113,8 @@ def test_links_out_of_the_root_are_refused(
     ]
     untouched()
     for name in links:
-        place = f"/api/projects/{name}/messages"
-        for target in (place, f"{place}?first=5", f"{place}?since=MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9Z9", f"{place}/stream"):
+        path = f"/api/projects/{name}/messages"
+        for target in (path, f"{path}?first=5", f"{path}?since=MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9Z9", f"{path}/stream"):
             answer = attacker.ask(target)
             assert (answer.status, b"secret" in answer.body) == (403, False), target
     for name in links[:-3]:  # beside an archive that is a link, the bus itself may be posted to
@@ -147,13 +147,13 @@ def test_reading_changes_nothing(
     (root / "file").write_text("x")
     untouched()
     for project in ("demo", "nobody", "file"):
-        for place in (f"/api/projects/{project}", f"/api/projects/{project}/tasks/t"):
+        for path in (f"/api/projects/{project}", f"/api/projects/{project}/tasks/t"):
             for query in ("", "?limit=1", "?first=1", f"?since={first}"):
-                attacker.ask(f"{place}/messages{query}")
-            attacker.ask(f"{place}/messages/stream")
-            attacker.ask(f"{place}/messages/stream", f"Last-Event-ID: {first}")
+                attacker.ask(f"{path}/messages{query}")
+            attacker.ask(f"{path}/messages/stream")
+            attacker.ask(f"{path}/messages/stream", f"Last-Event-ID: {first}")
             for method in ("HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"):
-                assert attacker.ask(f"{place}/messages", method=method).status in (200, 405)
+                assert attacker.ask(f"{path}/messages", method=method).status in (200, 405)
         attacker.ask(f"/api/v1/messages?project_id={project}&type=fact")
         attacker.ask(f"/api/v1/projects/{project}/tasks")
     for target in ("/api/v1/projects", "/api/v1/version", "/openapi.json", "/healthz"):
@@ -168,10 +168,10 @@ def test_errors_name_no_path(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(application, "_LOCK_TIMEOUT", 0.1)
     attacker = client(serving(fsync=True))
-    place = "/api/projects/{}/messages"
+    path = "/api/projects/{}/messages"
 
     def post(to: str = "demo", **fields: str) -> Any:
-        return attacker.post(place.format(to), {"body": "x", **fields}, "Idempotency-Key: once")
+        return attacker.post(path.format(to), {"body": "x", **fields}, "Idempotency-Key: once")
 
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error", str(root))
@@ -184,9 +184,9 @@ def test_errors_name_no_path(
     (root / f"demo/t/{TASK_BUS}").mkdir(parents=True)
     found = {
         201: [post()],
-        400: [post(body=""), attacker.ask(place.format(".."))],
-        403: [attacker.ask(place.format("link")), attacker.ask(place.format("demo/tasks/t")), post("demo/tasks/t")],
-        404: [attacker.ask(f"{place.format('demo')}?since=x"), attacker.ask("/api/v1/projects/nobody/tasks")],
+        400: [post(body=""), attacker.ask(path.format(".."))],
+        403: [attacker.ask(path.format("link")), attacker.ask(path.format("demo/tasks/t")), post("demo/tasks/t")],
+        404: [attacker.ask(f"{path.format('demo')}?since=x"), attacker.ask("/api/v1/projects/nobody/tasks")],
         409: [post(body="other")],
         422: [post(type="\n")],
         503: [post("file")],
@@ -196,12 +196,12 @@ def test_errors_name_no_path(
         found[503].append(post())
     with monkeypatch.context() as patch:
         patch.setattr(live_file, "flush", fail)
-        found[503].append(attacker.post(place.format("demo"), {"body": "not flushed"}))
+        found[503].append(attacker.post(path.format("demo"), {"body": "not flushed"}))
         patch.setattr(live_file, "os", patched(os, write=fail))
-        found[503].append(attacker.post(place.format("demo"), {"body": "not written"}))
+        found[503].append(attacker.post(path.format("demo"), {"body": "not written"}))
     with monkeypatch.context() as patch:
         patch.setattr(BusRegistry, "bus", crash)
-        found[500] = [attacker.ask(place.format("demo")), post(), attacker.ask(f"{place.format('demo')}/stream")]
+        found[500] = [attacker.ask(path.format("demo")), post(), attacker.ask(f"{path.format('demo')}/stream")]
     assert {status: [answer.status for answer in answers] for status, answers in found.items()} == {
         status: [status] * len(answers) for status, answers in found.items()
     }
