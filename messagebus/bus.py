@@ -1,4 +1,4 @@
-"""MessageBus, what people import: checks, cursors and following, over any store."""
+"""MessageBus, the class that callers use: validation, cursors and following, over any backend."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from messagebus.follow import Follower, wait_for_change
 from messagebus.message import MAX_BODY_BYTES, Draft, Message
 from messagebus.validation import validate_draft
 
-_MOST_LOOKED_BACK = 20_000  # messages: beyond them the whole log is read, one message after another
+_MAX_TAIL = 20_000  # messages read at once: to look back further, the whole log is read, one by one
 
 
 class MessageBus:
-    """A log of messages in one Markdown file (SPEC.md), or in another store.
+    """A log of messages in one Markdown file (SPEC.md), or in another backend.
 
     ``path`` is the bus file, which need not exist yet, or a ``Backend`` such as
-    ``MemoryBackend()``. Threads may share a bus object, and a process that forks may go on
-    using it on both sides. A bus keeps one descriptor open after an append; ``close()`` it,
-    or use it as a context manager.
+    ``MemoryBackend()``. Threads may share a bus object, and after a fork both processes may
+    use it. A bus holds one descriptor open after an append; ``close()`` it, or use it as a
+    context manager.
 
-    lock_timeout: seconds one attempt waits for the lock (0: a few tries and no more).
-    poll_interval: seconds between two looks at the file while following, where file events
-        do not come; the longest that ``stop`` takes to be noticed, too.
+    lock_timeout: seconds that one attempt waits for the lock (0: only a few tries).
+    poll_interval: seconds between two checks of the file while following, where there are no
+        file events; also the longest time until ``stop`` is noticed.
     max_retries: attempts in all before LockTimeoutError. retry_backoff: seconds before the
         second attempt; doubled before each further one.
     fsync: flush each append to disk before returning.
     auto_rotate_bytes: size from which the file becomes an archive; 0: never.
-    max_body_bytes: the longest body accepted, in bytes of UTF-8.
+    max_body_bytes: the longest body that is accepted, in bytes of UTF-8.
 
     Raises InvalidBusPathError for a path that cannot name a file, ValueError for an option
     out of range.
@@ -68,12 +68,12 @@ class MessageBus:
         if not poll_interval > 0:
             raise ValueError(f"poll_interval is {poll_interval}; it must be more than 0 seconds")
         self._poll_interval = poll_interval
-        #: The longest body accepted, in bytes.
+        #: The longest body that is accepted, in bytes.
         self.max_body_bytes = max_body_bytes
         self._backend: Backend
         self._opened_by: object = path
         if isinstance(path, str | os.PathLike):
-            from messagebus.backends.file import AppendOptions, FileBackend  # another store does not need them
+            from messagebus.backends.file import AppendOptions, FileBackend  # other backends do not need them
 
             options = AppendOptions(lock_timeout, max_retries, retry_backoff, fsync, auto_rotate_bytes)
             self._opened_by = _absolute(os.fspath(path))
@@ -81,20 +81,20 @@ class MessageBus:
         elif hasattr(path, "append"):
             self._backend = path
         else:
-            raise TypeError(f"a bus is opened by the path of its file or a Backend, not {path!r:.60}")
+            raise TypeError(f"a bus is opened by the path of its file or by a Backend, not {path!r:.60}")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._opened_by!r})"
 
     def check_message(self, draft: Draft) -> None:
-        """Raise the InvalidMessageError that appending ``draft`` would, and do no more."""
+        """Raise the InvalidMessageError that appending ``draft`` would raise; store nothing."""
         validate_draft(draft, self.max_body_bytes)
 
     def append_message(self, draft: Draft, *, idempotency_key: str | None = None) -> Message:
         """Store one message and return it as the log holds it.
 
         With ``idempotency_key``, a repeated call within 24 hours stores nothing and returns
-        the first message; under the same key, other content raises IdempotencyConflictError.
+        the first message; other content under the same key raises IdempotencyConflictError.
 
         Raises InvalidMessageError and InvalidBusPathError (nothing written),
         LockTimeoutError (nothing written, retryable), DurabilityError (written, not flushed),
@@ -108,10 +108,10 @@ class MessageBus:
         return self._backend.append((draft,), idempotency_key=idempotency_key)[0]
 
     def append_messages(self, drafts: Sequence[Draft]) -> list[Message]:
-        """Store many under one lock and in one write: all of them or, on an error, none.
+        """Store several messages under one lock and in one write: all of them or, on an error, none.
 
-        No other message comes between them. A crash of the machine may leave a whole prefix.
-        Raises as ``append_message`` does.
+        No other message comes between them. If the writer is killed, a whole prefix of
+        them may remain. Raises what ``append_message`` raises.
         """
         drafts = list(drafts)
         for draft in drafts:
@@ -163,26 +163,26 @@ class MessageBus:
         return _filtered(messages, matches) if matches else messages
 
     def iter_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
-        """Like ``iter_messages``, each message with its bytes as they stand in the file.
+        """Like ``iter_messages``, each message with its bytes as they are in the file.
 
         Joined by blank lines, they are a bus file again.
         """
         return self._backend.read_stored(since_id)
 
     def get_message(self, msg_id: str) -> Message | None:
-        """The message with this id, None where the log holds none. As fast as a cursor."""
+        """The message with this id, None if the log does not hold it. As fast as a cursor."""
         found = self._backend.get(msg_id)
         return found[0] if found else None
 
     def get_stored(self, msg_id: str) -> bytes:
-        """The bytes of this message as they stand in the file; empty where there is none."""
+        """The bytes of this message as they are in the file; empty if there is none."""
         found = self._backend.get(msg_id)
         return found[1] if found else b""
 
     def read_last_n(self, n: int) -> list[Message]:
-        """The newest ``n`` messages, oldest first; reads no more of the file than that takes.
+        """The newest ``n`` messages, oldest first; reads only as much of the file as needed.
 
-        An empty list for 0. Raises ValueError below that.
+        An empty list for 0. Raises ValueError for a negative number.
         """
         return self.read_messages(limit=n)
 
@@ -192,9 +192,9 @@ class MessageBus:
         return newest[0].msg_id if newest else None
 
     def poll_for_new(self, last_id: str | None, *, timeout: float | None = None) -> list[Message]:
-        """Wait until there are messages after ``last_id``, and return them all.
+        """Wait until there are messages after ``last_id``, and return all of them.
 
-        An empty list once ``timeout`` seconds have passed (None: never). Raises
+        An empty list after ``timeout`` seconds (None: wait for ever). Raises
         SinceIDNotFoundError.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -215,11 +215,11 @@ class MessageBus:
     ) -> Generator[Message, None, None]:
         """Every message after ``since_id``, and then each new one as it comes, for ever.
 
-        Waits for a log that does not exist yet, goes on through rotations, and through edits
-        as long as messages keep their ids. Ends when ``stop`` is set, at most
-        ``poll_interval`` later. Close the iterator to leave earlier. Where somebody removed the
-        message it stands at, ``on_gap`` is told before the next one. Raises SinceIDNotFoundError
-        where ``since_id`` is unknown from the start.
+        Waits for a log that does not exist yet, and continues through rotations, and through
+        edits that leave ids as they are. Ends at most ``poll_interval`` after ``stop`` is set;
+        close the iterator to end it earlier. If the message that was delivered last is removed
+        from the log, ``on_gap`` is called before the next one. Raises SinceIDNotFoundError if
+        the log does not hold ``since_id`` at the start.
         """
         follower = Follower(self._backend, since_id, on_gap)
         with closing(self._backend.watch()) as watch:
@@ -236,43 +236,43 @@ class MessageBus:
 
     @property
     def unfinished(self) -> bool:
-        """Did the last read keep back an unfinished record at the end of the log (a write going
-        on, a crash, or an editor that shortened it)?"""
+        """Did the last read withhold an unfinished record at the end of the log (one that is being
+        written, that a crash cut off, or that an editor shortened)?"""
         return self._backend.unfinished
 
     def contention_stats(self) -> tuple[int, int]:
-        """(attempts, retries): how often this object asked for the lock, and how often of
-        these it did so again after a timeout."""
+        """(attempts, retries): how often this object requested the lock, and how many of these
+        requests followed a timeout."""
         return self._backend.contention_stats()
 
     def close(self) -> None:
-        """Give back the descriptor; a later append opens it again."""
+        """Close the descriptor; a later append opens it again."""
         self._backend.close()
 
     def __enter__(self) -> MessageBus:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
     def _newest_matching(self, matches: Callable[[Message], bool], limit: int) -> list[Message]:
-        """The newest ``limit`` messages that match: looked for from the end of the log, four times as far each
-        time, and in the whole of it, in constant memory, where they are too rare."""
-        reach = limit
-        while reach <= _MOST_LOOKED_BACK:
-            newest = self._backend.tail(reach)
-            matching = [message for message in newest if matches(message)]
-            if len(matching) >= limit or len(newest) < reach:
+        """The newest ``limit`` messages that match, found in tails that grow by four; if they are too rare, in
+        the whole log, in constant memory."""
+        count = limit
+        while count <= _MAX_TAIL:
+            tail = self._backend.tail(count)
+            matching = [message for message in tail if matches(message)]
+            if len(matching) >= limit or len(tail) < count:
                 return matching[max(len(matching) - limit, 0) :]
-            reach *= 4
+            count *= 4
         with closing(self._backend.read()) as messages:
             return list(deque(filter(matches, messages), limit))
 
 
 def _condition(**given: Any) -> Callable[[Message], bool] | None:
-    """What a message must fulfil to match; None where every message does."""
+    """The condition that a message must fulfil; None if every message does."""
     if all(value is None for value in given.values()):
         return None
     from messagebus.filters import Filter  # for reads that filter
@@ -289,5 +289,5 @@ def _filtered(
 
 def _absolute(path: str) -> str:
     if not path or "\0" in path:
-        raise InvalidBusPathError(f"{path!r} is no path; name the bus file")
+        raise InvalidBusPathError(f"invalid bus path {path!r}: it is empty or contains NUL; name the bus file")
     return os.path.abspath(path)

@@ -1,7 +1,7 @@
-"""The port: what a store of messages must do. ``memory.py`` is the one to read first.
+"""What a backend must do. ``memory.py`` is the one to read first.
 
-``MessageBus`` checks drafts, retries nothing and knows no files; a store gives ids, keeps
-order and answers reads. ``tests/contract`` holds what every store must promise.
+``MessageBus`` checks drafts, retries nothing and knows no files. A backend assigns ids, keeps
+messages in order and answers reads. ``tests/contract`` tests what every backend must promise.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from messagebus.message import Draft, Message
 
 
 class Watch(Protocol):
-    """Tells when a log may have changed. Closing it gives back all it holds."""
+    """Waits until a log may have changed. Holds nothing once it is closed."""
 
     def mark(self) -> object:
-        """What the log looks like now; take it before reading, compare with ``wait``."""
+        """The state of the log now: take it before reading, then give it to ``wait``."""
 
     def wait(self, mark: Any, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds for the log to differ from ``mark``; did it?"""
+        """Wait up to ``timeout`` seconds until the log differs from ``mark``; False if it does not."""
 
     def close(self) -> None:
         """Stop watching."""
@@ -30,10 +30,10 @@ class Backend(Protocol):
 
     @property
     def unfinished(self) -> bool:
-        """Did the last read keep back an unfinished end (SPEC.md, "Torn records")?"""
+        """Did the last read withhold an unfinished record at the end (SPEC.md, "Torn records")?"""
 
     def append(self, drafts: Sequence[Draft], *, idempotency_key: str | None = None) -> list[Message]:
-        """Store checked drafts, all or none, and return them as the log holds them.
+        """Store valid drafts, all or none, and return them as the log holds them.
 
         With ``idempotency_key`` (then there is one draft, its ``meta`` holding the key): where
         a message ``idempotency.holds_key``, the answer is ``idempotency.answer_repeated``.
@@ -43,10 +43,10 @@ class Backend(Protocol):
         """Every message after ``since_id``, oldest first. Raises SinceIDNotFoundError."""
 
     def read_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
-        """Like ``read``, each message with the bytes that hold it in the file format."""
+        """Like ``read``, each message with its record in the file format."""
 
     def get(self, msg_id: str) -> tuple[Message, bytes] | None:
-        """The message with this id and its bytes; None where there is none."""
+        """The message with this id, and its record; None where there is none."""
 
     def tail(self, n: int) -> list[Message]:
         """The newest ``n`` messages, oldest first."""
@@ -58,4 +58,4 @@ class Backend(Protocol):
         """How often a writer asked for the lock, and how often again after a timeout."""
 
     def close(self) -> None:
-        """Give back what the store holds; it opens itself again when used again."""
+        """Release what the backend holds; a later call opens it again."""

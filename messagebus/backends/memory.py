@@ -1,7 +1,7 @@
-"""The reference store: a list in memory, one process, gone at the end of it.
+"""The reference backend: a list in the memory of one process.
 
-It says in a page what ``messagebus.backends.file`` must do with files, locks and crashes; tests
-of code that uses a bus can run on it.
+It shows on one page what ``messagebus.backends.file`` must do with files, locks and crashes. Code
+that uses a bus can be tested with it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from messagebus.msgid import next_msg_id, time_of
 
 
 class MemoryBackend:
-    """A store in memory; threads may share it: ``MessageBus(MemoryBackend())``."""
+    """A backend in memory, which threads may share: ``MessageBus(MemoryBackend())``."""
 
     unfinished = False
 
     def __init__(self) -> None:
         self._messages: list[Message] = []
-        self._grown = Condition()
+        self._changed = Condition()
 
     def __repr__(self) -> str:
         return f"<MemoryBackend, messages: {len(self._messages)}>"
 
     def append(self, drafts: Sequence[Draft], *, idempotency_key: str | None = None) -> list[Message]:
-        with self._grown:
+        with self._changed:
             now_ms = time.time_ns() // 1_000_000
             if idempotency_key is not None and (first := self._with_key(idempotency_key, now_ms)):
                 return [answer_repeated(drafts[0], first)]
@@ -45,11 +45,11 @@ class MemoryBackend:
             last_id = self._messages[-1].msg_id if self._messages else None
             stored = []
             for draft in drafts:
-                encode_rest(draft)  # which refuses a header that no file could hold
+                encode_rest(draft)  # refuses a header that no file could hold
                 last_id = next_msg_id(last_id, now_ms, os.urandom)
                 stored.append(message_from(draft, last_id, in_utc(draft.ts or now)))
             self._messages += stored
-            self._grown.notify_all()
+            self._changed.notify_all()
             return stored
 
     def read(self, since_id: str | None = None) -> Generator[Message, None, None]:
@@ -79,8 +79,8 @@ class MemoryBackend:
         return len(self._messages)
 
     def wait(self, mark: int, timeout: float) -> bool:
-        with self._grown:
-            return self._grown.wait_for(lambda: len(self._messages) != mark, timeout)
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self._messages) != mark, timeout)
 
     def contention_stats(self) -> tuple[int, int]:
         return 0, 0

@@ -1,4 +1,4 @@
-"""The stores that must all keep the contract."""
+"""The backends that must all fulfil the contract."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from messagebus import MemoryBackend, MessageBus
 from messagebus.backends import memory
 from messagebus.backends.file import append
 
-STORES = {
+BACKENDS = {
     "memory": lambda _path: MessageBus(MemoryBackend(), poll_interval=0.05),
     "file": lambda path: MessageBus(path, poll_interval=0.05),
     "rotating file": lambda path: MessageBus(path, poll_interval=0.05, auto_rotate_bytes=400),
 }
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=BACKENDS)
 def bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MessageBus]:
-    """An empty bus over each store."""
-    with STORES[request.param](tmp_path / "bus.md") as bus:
+    """An empty bus over each backend."""
+    with BACKENDS[request.param](tmp_path / "bus.md") as bus:
         yield bus
 
 
 @pytest.fixture
 def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
-    """Let the writers' clock show this time from now on, and nobody else's."""
+    """Set the clock of the writers alone."""
 
     def set_to(moment: datetime) -> None:
         class Time:
@@ -45,8 +45,8 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
             def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # a plain one
                 return moment.astimezone(tz)
 
-        for store in (append, memory):
-            monkeypatch.setattr(store, "time", Time())
-            monkeypatch.setattr(store, "datetime", Datetime)
+        for backend in (append, memory):
+            monkeypatch.setattr(backend, "time", Time())
+            monkeypatch.setattr(backend, "datetime", Datetime)
 
     return set_to

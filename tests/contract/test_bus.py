@@ -1,4 +1,4 @@
-"""What every store promises, whatever it keeps its messages in."""
+"""What every backend promises."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_what_is_refused_leaves_the_log_alone(bus: MessageBus, draft: Draft) -> 
     assert bus.last_id() is None
 
 
-def test_a_header_too_long_is_refused_by_every_store(bus: MessageBus) -> None:
+def test_a_header_too_long_is_refused_by_every_backend(bus: MessageBus) -> None:
     with pytest.raises(InvalidMessageError, match="header"):
         bus.append_message(Draft("FACT", "demo", meta={"a": "x" * 70_000}))
     assert bus.read_messages() == []
@@ -152,17 +152,17 @@ def test_limit_keeps_the_newest_and_first_the_oldest(bus: MessageBus, count: int
     posted = post(bus, 10)
     assert bus.read_messages(limit=count) == bus.read_last_n(count) == posted[max(10 - count, 0) :]
     assert bus.read_messages(first=count) == posted[:count]
-    behind = posted[4:]
-    assert bus.read_messages(posted[3].msg_id, limit=count) == behind[max(len(behind) - count, 0) :]
-    assert bus.read_messages(posted[3].msg_id, first=count) == behind[:count]
+    after = posted[4:]
+    assert bus.read_messages(posted[3].msg_id, limit=count) == after[max(len(after) - count, 0) :]
+    assert bus.read_messages(posted[3].msg_id, first=count) == after[:count]
 
 
 def test_paging_with_first_reaches_everything_once(bus: MessageBus) -> None:
     posted = post(bus, 10)
     seen: list[Message] = []
-    while page := bus.read_messages(seen[-1].msg_id if seen else None, first=3):
-        assert len(page) <= 3
-        seen += page
+    while result_page := bus.read_messages(seen[-1].msg_id if seen else None, first=3):
+        assert len(result_page) <= 3
+        seen += result_page
     assert seen == posted
 
 
@@ -280,7 +280,7 @@ def test_a_clock_before_1970(bus: MessageBus, set_clock: Callable[[datetime], No
 
 
 def test_a_key_stored_while_the_clock_was_years_ahead(bus: MessageBus, set_clock: Callable[[datetime], None]) -> None:
-    """All ids lie ahead from then on, and a key must still stand for its day, and no longer."""
+    """All later ids are ahead of the clock, and a key must still hold for a day, and no longer."""
     draft = Draft("FACT", "demo", "the job of today is done")
     set_clock(NOW.replace(year=2041))
     firsts = [bus.append_message(draft, idempotency_key="job")]
@@ -300,7 +300,7 @@ def test_a_key_stored_while_the_clock_was_years_ahead(bus: MessageBus, set_clock
 def test_a_key_stored_while_the_clock_was_hours_ahead(
     bus: MessageBus, set_clock: Callable[[datetime], None], ahead: timedelta
 ) -> None:
-    """... as with the time of another zone: it counts, whatever time the message gives itself."""
+    """... as with the time of another zone: the key counts, whatever ``ts`` the message has."""
     set_clock(NOW + ahead)
     first = bus.append_message(Draft("FACT", "demo", "once", ts=TS.replace(year=2001)), idempotency_key="key")
     set_clock(NOW)

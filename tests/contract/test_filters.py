@@ -66,7 +66,7 @@ def test_all_backends_filter_as_a_list_does(
     wanted: dict[str, Any],
     cursor: int,
     count: int,
-    most_looked_back: int,
+    max_tail: int,
 ) -> None:
     directory = tmp_path_factory.mktemp("log")
     buses = [
@@ -75,7 +75,7 @@ def test_all_backends_filter_as_a_list_does(
         MessageBus(directory / "rotating.md", auto_rotate_bytes=400),
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bus_module, "_MOST_LOOKED_BACK", most_looked_back)
+        patch.setattr(bus_module, "_MAX_TAIL", max_tail)
         for bus in buses:
             posted = [bus.append_message(draft) for draft in drafts]
             since_id, after = (
@@ -142,7 +142,7 @@ def test_types_are_a_collection(bus: MessageBus) -> None:
 
 
 def test_a_rare_type_is_found_without_keeping_all(bus: MessageBus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bus_module, "_MOST_LOOKED_BACK", 64)
+    monkeypatch.setattr(bus_module, "_MAX_TAIL", 64)
     rare = bus.append_message(Draft("RARE", "demo"))
     bus.append_messages([Draft("FACT", "demo", str(number)) for number in range(300)])
     reached: list[int] = []

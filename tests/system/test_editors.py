@@ -140,7 +140,7 @@ def test_an_append_between_two_pieces_of_a_save_in_place(path, monkeypatch, patc
     assert unfinished > 0.9 * len(saved), "nearly everywhere an end shows that it is none"
 
 
-def test_a_file_that_rests_is_mended_at_once(path, monkeypatch, patched):
+def test_a_settled_file_is_recovered_at_once(path, monkeypatch, patched):
     monkeypatch.setattr(append, "_SETTLED_AFTER", 0.02)
     monkeypatch.setattr(append, "time", patched(time, sleep=None))
     posted = MessageBus(path).append_message(draft())
@@ -209,7 +209,7 @@ def test_a_link_in_the_place_of_the_file_is_refused(path, race):
     bus = MessageBus(path)
     bus.append_message(draft())
     target = path.with_name("target")
-    target.write_bytes(b"somebody's")
+    target.write_bytes(b"another file")
 
     def make_link() -> None:
         path.unlink()
@@ -218,7 +218,7 @@ def test_a_link_in_the_place_of_the_file_is_refused(path, race):
     race("write", make_link)
     with pytest.raises(InvalidBusPathError):
         bus.append_message(draft("racing"))
-    assert target.read_bytes() == b"somebody's"
+    assert target.read_bytes() == b"another file"
 
 
 def test_writers_beside_an_editor_that_saves_all_the_time(work, path):
@@ -238,7 +238,7 @@ def test_writers_beside_an_editor_that_saves_all_the_time(work, path):
     assert all(one.msg_id < two.msg_id for one, two in pairwise(stored))
 
 
-# --- while somebody follows ------------------------------------------------------------------
+# --- while a follower reads --------------------------------------------------------------------
 
 
 def test_a_rewrite_in_place_while_a_follower_is_on(path, following):

@@ -30,7 +30,7 @@ def all_of_them(_call: int) -> tuple[int, ...]:
 def fail_each_call_of_an_append(
     path: Path, kind: str, codes_of: Callable[[int], tuple[int, ...]], descriptors: Callable[[], int]
 ) -> tuple[list[dict[str, int]], set[str]]:
-    """What each failure left behind, and which calls they were."""
+    """What each failure left, and which calls failed."""
     found, failed, before = [], set(), descriptors()
     for call, code in ((number, code) for number in count() for code in codes_of(number)):
         trial = aftermath.Trial(path, aftermath.KINDS[kind])
@@ -85,7 +85,7 @@ def test_a_short_write_is_taken_back(path, tally, kind):
 
 @pytest.mark.parametrize("left", [0, 1, 30, 100, -100, -20, -1])
 @pytest.mark.parametrize("kind", ["one", "known-file", "batch", "keyed"])
-def test_what_a_failed_write_leaves_is_healed(path, tally, kind, left):
+def test_what_a_failed_write_leaves_is_recovered(path, tally, kind, left):
     """The disk takes a part of the record and then neither more nor a truncation."""
     way = aftermath.KINDS[kind]
     drafted = {f"the message {number}" for number in range(way.batch)} or {"the message"}
@@ -100,10 +100,10 @@ def test_what_a_failed_write_leaves_is_healed(path, tally, kind, left):
         partial = [message for message in other.read_messages() if message not in before]
         after = [one.append_message(aftermath.draft("afterwards")) for one in (other, bus)]
         stored = other.read_messages()
-    left_behind = [message for message in stored if message not in before + after]
-    whole = [message for message in left_behind if message.intact]
+    left_over = [message for message in stored if message not in before + after]
+    whole = [message for message in left_over if message.intact]
     assert whole[: len(partial)] == partial, "what readers saw went away"
-    assert len(left_behind) - len(whole) <= 1
+    assert len(left_over) - len(whole) <= 1
     tally(
         aftermath.TALLY,
         1,

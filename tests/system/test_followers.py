@@ -46,7 +46,7 @@ def differences(written: Pairs, given: Pairs) -> dict[str, int]:
 
 
 class Readers:
-    """Processes that read until told the end, and log what they were given."""
+    """Processes that read until they are told to stop, and log what was delivered to them."""
 
     def __init__(self, work: Callable[..., Any], path: Path) -> None:
         self._work = work
@@ -211,7 +211,7 @@ def test_a_rotation_between_any_two_calls_of_a_reader(log_of_archives, interrupt
             break
         first = len(given)
         given += MessageBus(path).read_messages(given[-1].msg_id)
-        assert given == [*before, *after], f"before call {number}, behind {calls[-1:]}, {first} were given at first"
+        assert given == [*before, *after], f"before call {number}, after {calls[-1:]}, {first} were delivered at first"
         tally("messages read while the log is rotated, between any two calls", len(given))
     assert number > 20
 
@@ -224,7 +224,7 @@ def test_an_archive_removed_between_any_two_calls_of_a_reader(log_of_archives, i
         path, before = log_of_archives()
         held = before[2 * position : 2 * position + 2]
         remove = Path(segments.list_archives(str(path))[position]).unlink
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always", GapWarning)
             try:
                 given, calls = interrupted(number, remove, READINGS[way], path, before)
@@ -235,6 +235,6 @@ def test_an_archive_removed_between_any_two_calls_of_a_reader(log_of_archives, i
         missing = [message for message in before if message not in given]
         assert given == [message for message in before if message not in missing]
         assert all(message in held for message in missing)
-        silently = not told and "listdir" in calls
+        silently = not warned and "listdir" in calls
         tally("files cut, replaced or removed under a reader", 1, lost=len(missing) if silently else 0)
     assert number > 20

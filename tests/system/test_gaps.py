@@ -1,8 +1,8 @@
 """What befalls the files under a reader: cut, replaced, deleted, their archives removed.
 
-A follower, a poller or a run of the program has been given all there was. Then somebody damages
-the log, and writers go on, by a clock that is right, an hour behind or standing still. Whatever
-is in the log then must be given once and in order; and where the message that the reader stood
+A follower, a poller or a run of the program has read everything. Then another program damages
+the log, and writers continue, by a clock that is right, an hour slow or stopped. Whatever is in
+the log then must be delivered once and in order; and where the message at which the reader was
 at is gone, it must say so before the next one.
 """
 
@@ -49,7 +49,7 @@ class Scene:
         self.now += milliseconds
 
     def post(self, count: int = 1, rotate: int = 0) -> None:
-        """Post as somebody who comes to the log for the first time."""
+        """Post as a process that opens the log for the first time."""
         with MessageBus(self.path, auto_rotate_bytes=rotate) as bus:
             for _ in range(count):
                 self.posted.append(bus.append_message(draft(f"{len(self.posted)}\n" + "text\n" * 20)))
@@ -68,7 +68,7 @@ def scene(path, monkeypatch):
     return Scene(path, monkeypatch)
 
 
-# --- what somebody does to the file ----------------------------------------------------------
+# --- damage to the file ------------------------------------------------------------------------
 
 
 def cut(scene: Scene, size: int) -> None:
@@ -124,7 +124,7 @@ DAMAGES: dict[str, Callable[[Scene], object]] = {
 
 # --- readers ---------------------------------------------------------------------------------
 
-Events = list[Message | Warning | Exception]  # what a reader was given and told, in order
+Events = list[Message | Warning | Exception]  # what a reader got, in order
 Steps = Iterable[Callable[[], object]]
 
 
@@ -177,7 +177,7 @@ def together(*steps: Callable[[], object]) -> Callable[[], object]:
 
 
 def set_clock(scene: Scene, clock: str) -> None:
-    if clock == "behind":
+    if clock == "slow":
         scene.wait(-HOUR)
 
 
@@ -191,7 +191,7 @@ def count_differences(expected: list[Message], given: list[Message]) -> dict[str
 
 
 @pytest.mark.parametrize("looks", [True, False], ids=["looking between", "looking later"])
-@pytest.mark.parametrize("clock", ["right", "behind", "still"])
+@pytest.mark.parametrize("clock", ["right", "slow", "still"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_under_a_reader(scene, read, tally, damage, clock, looks):
     scene.step = 0 if clock == "still" else 10
@@ -222,11 +222,11 @@ FURTHER: dict[str, Callable[[Scene], object]] = {
 }
 
 
-@pytest.mark.parametrize("clock", ["right", "behind"])
+@pytest.mark.parametrize("clock", ["right", "slow"])
 @pytest.mark.parametrize("damage", FURTHER)
 def test_damage_that_takes_away_more_than_a_follower_remembers(scene, follow, tally, damage, clock):
-    """By a clock that is behind, what follows the first ten cannot be told from what it was given."""
-    unknown = 2 if clock == "behind" and "first ten" in damage else 0
+    """With a slow clock, what follows the first ten cannot be distinguished from what was delivered."""
+    unknown = 2 if clock == "slow" and "first ten" in damage else 0
     do_damage = together(lambda: FURTHER[damage](scene), lambda: set_clock(scene, clock), scene.post)
     events = follow([lambda: scene.post(1_000), do_damage, scene.post, lambda: scene.wait(2 * HOUR), scene.post])
     assert [type(event) for event in events[1_000:1_002]] == [GapWarning, Message]

@@ -1,4 +1,4 @@
-"""Idempotency keys: one message for one key, whoever posts, wherever it lies, for a day."""
+"""Idempotency keys: one message for one key, from any process, wherever it is in the log, for a day."""
 
 from __future__ import annotations
 

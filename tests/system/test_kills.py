@@ -34,11 +34,11 @@ SCENARIOS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "keyed": ({"kind": "keyed"}, {"listdir", "write"}),
     "rotation": ({"rotate": 1}, {"listdir", "rename", "open", "write"}),
     "rotation-flushed": ({"kind": "batch", "rotate": 1, "fsync": True}, {"flush", "fsync", "rename", "write"}),
-    "behind-torn-start": ({"torn": 9}, {"ftruncate", "write"}),
-    "behind-torn-id": ({"torn": 30}, {"ftruncate", "write"}),
-    "behind-torn-header": ({"torn": 120}, {"ftruncate", "write"}),
-    "behind-torn-body": ({"torn": 180, "kind": "batch"}, {"pread", "write"}),
-    "behind-torn-key": ({"torn": 180, "kind": "keyed"}, {"pread", "write"}),
+    "after-torn-start": ({"torn": 9}, {"ftruncate", "write"}),
+    "after-torn-id": ({"torn": 30}, {"ftruncate", "write"}),
+    "after-torn-header": ({"torn": 120}, {"ftruncate", "write"}),
+    "after-torn-body": ({"torn": 180, "kind": "batch"}, {"pread", "write"}),
+    "after-torn-key": ({"torn": 180, "kind": "keyed"}, {"pread", "write"}),
     "rotation-of-torn-start": ({"torn": 2, "rotate": 1}, {"rename", "write"}),
     "rotation-of-torn-body": ({"torn": 180, "rotate": 1}, {"rename", "write"}),
 }
@@ -61,7 +61,7 @@ class Witnesses:
         return self._path.with_name(way)
 
     def of(self, verb: str, **options: object) -> Evidence:
-        """Let the writers die, and hear everybody."""
+        """Let the writers die, and hear all of them."""
         writers = self._work(verb, program=KILLED, path=self._path, journal=self._journal, **options)
         writers.finish(timeout=800)
         self._read("read").finish()

@@ -79,7 +79,7 @@ def test_a_follower_that_is_past_it_says_that_there_is_a_gap(path: Path, foreign
         assert next(follower) == second
         foreign.write("late")
         third = post(path, "third")
-        with pytest.warns(GapWarning, match=f"{archived} was written to .* behind byte "):
+        with pytest.warns(GapWarning, match=f"{archived} was written to .* after byte "):
             assert next(follower) == third
         fourth = post(path, "fourth")
         with warnings.catch_warnings():
@@ -99,7 +99,7 @@ def test_a_follower_that_is_not_past_it_is_given_it(path: Path, foreign: Foreign
 
 
 def test_through_some_more_rotations(path: Path, foreign: Foreign) -> None:
-    """Of two followers of one bus object, each says so; one began behind the archive."""
+    """Of two followers of one bus object, each warns; one started after the archive."""
     bus = MessageBus(path)
     path.write_text("---\nmsg_id: first\ntype: FACT\nproject_id: p\n---\nx\n")
     with closing(bus.follow()) as one:
@@ -132,16 +132,16 @@ def test_a_wake_costs_the_same_however_many_archives_there_are(
     assert 0 < len(looked) <= 10
 
 
-def test_what_is_mended_was_not_late(path: Path) -> None:
+def test_a_repaired_archive_was_not_written_late(path: Path) -> None:
     """A file that takes the place of an archive is another one."""
     post(path, "first")
     archived = archive(path, 0)
     bus = MessageBus(path)
     second = post(path, "second")
     assert len(bus.read_messages()) == 2
-    mended = archived.with_name("mended")
-    mended.write_bytes(archived.read_bytes() + b"\n" * 9)
-    mended.rename(archived)
+    repaired = archived.with_name("repaired")
+    repaired.write_bytes(archived.read_bytes() + b"\n" * 9)
+    repaired.rename(archived)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert bus.read_messages(second.msg_id) == []

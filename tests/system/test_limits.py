@@ -83,7 +83,7 @@ def test_no_descriptors_left_to_read(work, path, tally):
 
 @pytest.mark.parametrize(("left", "look"), [(0, 1), (1, 1), (2, 1), (3, 1), (5, 1), (0, 4), (2, 4)])
 def test_a_follower_finds_no_descriptors_left(work, path, tally, left, look):
-    """It goes on, without events if need be, or says why it cannot; and leaves none open."""
+    """It continues, without events if necessary, or says why it cannot; and leaves none open."""
     with MessageBus(path) as bus:
         bus.append_message(aftermath.draft("one"))
         follower = work("following_without_descriptors", program=LIMITED, path=path, left=left, look=look)
@@ -130,7 +130,7 @@ FORBIDDEN = [  # the kind of append, what has which mode meanwhile, and what com
     ("known-healing", "file", "444", ""),
     ("new", "directory", "555", "PermissionError"),
     ("one", "directory", "555", ""),
-    ("rotation", "directory", "555", ""),  # with a warning: it grows on
+    ("rotation", "directory", "555", ""),  # with a warning: it is not rotated
     ("flushed-rotation", "directory", "555", ""),
     ("one", "directory", "000", "PermissionError"),
     ("known-file", "directory", "000", "PermissionError"),
@@ -144,7 +144,7 @@ FORBIDDEN = [  # the kind of append, what has which mode meanwhile, and what com
 
 
 def bound(work, verb: str, **options: object) -> Any:
-    """A process that permissions bind, whoever we are."""
+    """A process that permissions bind, also if the tests run as root."""
     command = [sys.executable, str(LIMITED), verb, json.dumps(options, default=str)]
     worker = work("run", program=LIMITED, command=command, bound=True)
     if not worker.event()["bound"]:

@@ -25,7 +25,7 @@ def draft(body: str) -> Draft:
 
 @pytest.fixture
 def stopped(work, path):
-    """A writer of ours that was stopped with the lock in its hands."""
+    """A writer that was stopped while it held the lock."""
     worker = work("halting_writer", path=path, body="from the stopped one")
     assert worker.event() == {"holding": True}
     os.kill(worker.process.pid, signal.SIGSTOP)
@@ -63,8 +63,8 @@ def test_the_message_goes_through_once_the_stopped_writer_goes_on(stopped, path)
     stopped.tell()
     theirs = stopped.event()["posted"]
     stopped.finish()
-    ours = bus.append_message(draft("one"))
-    assert [message.msg_id for message in bus.read_messages()] == [theirs, ours.msg_id]
+    own = bus.append_message(draft("one"))
+    assert [message.msg_id for message in bus.read_messages()] == [theirs, own.msg_id]
     assert bus.contention_stats() == (4, 2)
 
 
@@ -172,10 +172,10 @@ def test_the_lock_of_a_killed_parent_does_not_live_on_in_its_child(work, path):
     assert worker.event() == {"blocked": True}, "the child had the lock of its parent"
     worker.kill()
     with MessageBus(path, lock_timeout=2, max_retries=1) as bus:
-        ours = bus.append_message(draft("while the child lives"))
+        own = bus.append_message(draft("while the child lives"))
         worker.tell()
         theirs = worker.event()["posted"]
-        assert [message.msg_id for message in bus.read_messages(ours.msg_id)] == [theirs]
+        assert [message.msg_id for message in bus.read_messages(own.msg_id)] == [theirs]
 
 
 def test_nothing_stays_open(path, descriptors):

@@ -1,6 +1,6 @@
 """Ids strictly increase in file order, whatever sixteen writers, their clocks and editors do.
 
-All append at once: through rotation, with clocks that step an hour back and forth, behind what people
+All append at once: through rotation, with clocks that step an hour back and forth, after what people
 saved, and beside a writer of the Go kind, whose own ids follow its own clock (``ordering.py``).
 """
 
@@ -28,7 +28,7 @@ FOR_LONG = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
 
 class Crowd:
-    """Sixteen writers of ours, who append in rounds, and others beside them."""
+    """Sixteen of our writers, which append in rounds, and others beside them."""
 
     def __init__(self, work: Callable, logged: Callable[..., Pairs], path: Path) -> None:
         self._work, self._logged, self._path = work, logged, path
@@ -50,7 +50,7 @@ class Crowd:
         return self._work(verb, program=ORDERING, path=self._path, log=log, **options)
 
     def write(self) -> None:
-        """Let all write at once, until ours are through with a round."""
+        """Let all write at once, until our writers have finished a round."""
         for worker in [*self._others, *self._ours]:
             worker.tell()
         self._wait_for(self._ours)
@@ -106,7 +106,7 @@ def test_through_rotation_and_with_clocks_that_swing(crowd, tally, path, count, 
     assert len(list(path.parent.glob("BUS.md.*.archived"))) >= 10
 
 
-# --- behind what people saved ----------------------------------------------------------------
+# --- after people have saved -------------------------------------------------------------------
 
 
 def as_it_is(text: bytes, _turn: int) -> bytes:
@@ -151,8 +151,8 @@ SAVES = (save_by_rename, Path.write_bytes)
 
 
 @pytest.mark.parametrize("count", [3, pytest.param(200, marks=FOR_LONG)])
-def test_behind_what_people_saved(crowd, tally, path, count):
-    """The same writers go on behind every edit: what each remembers of the file no longer holds."""
+def test_after_what_people_saved(crowd, tally, path, count):
+    """The same writers continue after every edit: what each remembers of the file is no longer true."""
     edited: set[tuple[str, str]] = set()
     removed: set[tuple[str, str]] = set()
     hands = [(edit, save) for save in SAVES for edit in EDITS]
@@ -181,12 +181,12 @@ def test_behind_what_people_saved(crowd, tally, path, count):
 @pytest.mark.parametrize(
     ("hours_ahead", "swing"),
     [(0, False), (0, True), (-1, True), (1, True)],
-    ids=["all-on-time", "Go-on-time", "Go-an-hour-behind", "Go-an-hour-ahead"],
+    ids=["all-on-time", "Go-on-time", "Go-an-hour-slow", "Go-an-hour-ahead"],
 )
 @pytest.mark.parametrize("count", [60, pytest.param(2_000, marks=FOR_LONG)])
 def test_beside_a_writer_of_the_go_kind(crowd, tally, path, count, hours_ahead, swing):
     """What it writes has the order of its own clock. Ours strictly increase all the same, and each
-    lies behind whatever stands in front of it."""
+    is later than whatever is in front of it."""
     crowd.come_with_go(hours_ahead)
     crowd.come(rounds=1, count=count, swing=swing)
     crowd.write()
@@ -195,10 +195,10 @@ def test_beside_a_writer_of_the_go_kind(crowd, tally, path, count, hours_ahead, 
     tally("messages of 16 writers in order", len(stored), **differences(acknowledged, stored))
     ids = [msg_id for msg_id, _ in stored]
     ours = dict.fromkeys(msg_id for msg_id in ids if OURS.fullmatch(msg_id))
-    assert [pair for pair in inversions(ids) if pair[1] in ours] == [], "not behind the one in front of it"
+    assert [pair for pair in inversions(ids) if pair[1] in ours] == [], "not later than the one in front of it"
     assert inversions([*ours]) == []
-    kinds = [msg_id in ours for msg_id in ids]
-    assert sum(one != two for one, two in pairwise(kinds)) > 10, "it hardly came between ours"
+    are_own = [msg_id in ours for msg_id in ids]
+    assert sum(one != two for one, two in pairwise(are_own)) > 10, "the Go writer hardly came between ours"
     assert_found_by_each_cursor(path, ids, stride=5 * count)
 
 

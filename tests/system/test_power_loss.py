@@ -3,8 +3,8 @@
 Programs run over a recording of what they do to the disk (``disk.py`` has the model). Every state that
 the disk may be in, had the power gone at any moment, is laid out and opened: each message acknowledged
 with ``fsync`` on is there once, in order, unchanged; any other is whole, absent or not ``intact``; the
-next append works, though the clock has fallen back by an hour, and a follower goes on from the last
-message acknowledged. Then the same for power that goes again while a file is healed.
+next append works, though the clock has been set back by an hour, and a follower continues from the
+last message acknowledged. Then the same for power that fails again while a file is recovered.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def intact(messages: list[Message]) -> dict[str, Message]:
 
 
 def outline(messages: Iterable[Message]) -> list[tuple[str, bool | None]]:
-    """What a follower gives; the text of a torn message may change when its file is healed."""
+    """What a follower gives; the text of a torn message may change when its file is recovered."""
     return [(message.msg_id, message.intact) for message in messages]
 
 
@@ -233,7 +233,7 @@ def batches(machine: Machine) -> None:
 
 
 def look_alikes(machine: Machine) -> None:
-    """Blocks end behind each of the first characters of a text that looks like a record."""
+    """Blocks end after each of the first characters of a text that looks like a record."""
     writer = Writer(machine)
     filler = "x" * 100
     writer.post(filler)
@@ -351,22 +351,22 @@ def torn_batch(machine: Machine) -> None:
     Writer(machine, fsync=False).post(ONE_LINER, FORGERY)
 
 
-def heal(machine: Machine) -> None:
-    Writer(machine).post("healed" + FORGERY + ONE_LINER)
+def recover(machine: Machine) -> None:
+    Writer(machine).post("recovered" + FORGERY + ONE_LINER)
 
 
-def heal_without_fsync(machine: Machine) -> None:
-    Writer(machine, fsync=False).post("healed")
+def recover_without_fsync(machine: Machine) -> None:
+    Writer(machine, fsync=False).post("recovered")
 
 
 @pytest.mark.parametrize(
-    ("program", "healer"),
-    [(torn, heal), (torn, heal_without_fsync), pytest.param(torn_batch, heal, marks=pytest.mark.soak)],
+    ("program", "recovery"),
+    [(torn, recover), (torn, recover_without_fsync), pytest.param(torn_batch, recover, marks=pytest.mark.soak)],
 )
-def test_the_power_may_go_again_during_healing(machine, keep_promises, program, healer):
+def test_the_power_may_fail_again_during_recovery(machine, keep_promises, program, recovery):
     machine.run(program)
     for state, promised in machine.states(BLOCK).items():
-        machine.run(healer, state, promised)
+        machine.run(recovery, state, promised)
         keep_promises(machine.states(BLOCK))
 
 

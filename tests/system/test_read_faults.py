@@ -25,7 +25,7 @@ from run_agent.cli import main
 
 READS: dict[str, Callable[[MessageBus, list[Message]], Any]] = {
     "all": lambda bus, _: bus.read_messages(),
-    "behind": lambda bus, those: bus.read_messages(those[1].msg_id),
+    "after": lambda bus, those: bus.read_messages(those[1].msg_id),
     "tail": lambda bus, _: bus.read_last_n(3),
     "stored": lambda bus, _: [*bus.iter_stored()],
     "get": lambda bus, those: bus.get_message(those[2].msg_id),
@@ -70,7 +70,7 @@ def told_or(use: Callable[[], Any], wanted: Any) -> str:
 
 
 def test_a_follower_that_fails_says_so_and_loses_nothing(path, rotated, script, descriptors, tally):
-    """Whichever call fails: who goes on behind the last message that it was given misses none."""
+    """Whichever call fails: a reader that continues after the last message delivered misses none."""
     records = [b"\n" * bool(number) + stored for number, (_, stored) in enumerate(MessageBus(path).iter_stored())]
     before = descriptors()
     for call in count():
@@ -143,7 +143,7 @@ def test_each_call_of_the_program_fails(path, rotated, monkeypatch, capfd, tally
         if not system.failed:
             break
         tried += 1
-        if code == errno.EACCES and ("what they hold is missing" in told or (command == "post-fsync" and not told)):
+        if code == errno.EACCES and ("their messages are missing" in told or (command == "post-fsync" and not told)):
             # A directory that may not be listed, nor opened to be flushed: all the rest works.
             assert system.failed <= {"listdir", "open"}
             assert status == (1 if command == "read-id" else 0)

@@ -1,4 +1,4 @@
-"""Reading while others write, rotate and delete; following, and leaving nothing behind."""
+"""Reading while others write, rotate and delete; following, and leaving nothing over."""
 
 from __future__ import annotations
 

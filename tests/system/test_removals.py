@@ -1,6 +1,6 @@
-"""Files and directories that are removed or replaced under an open bus, and a lock holder that stands still.
+"""Files and directories that are removed or replaced under an open bus, and a lock holder that is stopped.
 
-What somebody removes is gone; but no append is acknowledged that went there, none fails once there is a
+What is removed is gone; but no append is acknowledged that went there, none fails once there is a
 place for it again, and followers go on.
 """
 
@@ -58,7 +58,7 @@ KINDS = ["known-file", "batch", "rotation", "flushed", "flushed-rotation"]
 @pytest.mark.parametrize("remove", REMOVALS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_removed_between_two_appends(path, descriptors, tally, kind, remove):
-    """An open bus goes on in the new file: as if it had just been opened, but with later ids."""
+    """An open bus continues in the new file: as if it had just been opened, but with later ids."""
     before, way = descriptors(), aftermath.KINDS[kind]
     with way.open(path) as bus, MessageBus(path) as other:
         gone = way.append(bus, "the message")
@@ -125,7 +125,7 @@ def test_each_new_file_has_its_name_flushed(path, monkeypatch):
 
 @pytest.fixture
 def holder(work, path):
-    """A writer that stands still with the lock in its hands, until it is told to go on."""
+    """A writer that is stopped while it holds the lock, until it is told to continue."""
     worker = work("halting_writer", path=path, body="from the holder")
     assert worker.event() == {"holding": True}
     return worker
@@ -133,7 +133,7 @@ def holder(work, path):
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set as soon as somebody in this process waits for a lock."""
+    """Set as soon as a thread of this process waits for a lock."""
     waiting, wait = threading.Event(), lock._wait
 
     def signalling_wait(*arguments: Any) -> bool:
@@ -179,7 +179,7 @@ def stopped(holder):
 
 
 @pytest.mark.parametrize("kind", [name for name, kind in aftermath.KINDS.items() if not (kind.known or kind.torn)])
-def test_a_stopped_holder_is_named_and_in_nobodys_way_once_it_goes_on(path, stopped, descriptors, tally, kind):
+def test_a_stopped_holder_is_named_and_in_no_ones_way_once_it_continues(path, stopped, descriptors, tally, kind):
     before, way = descriptors(), aftermath.KINDS[kind]
     with MessageBus(path, lock_timeout=0.01, retry_backoff=0.001, auto_rotate_bytes=way.rotate, fsync=way.fsync) as bus:
         with pytest.raises(LockTimeoutError, match=rf"could not lock {path}: 3 attempts, \d+\.\d seconds waited"):
@@ -203,7 +203,7 @@ def test_the_program_says_who_holds_the_lock(path, stopped, run_bus, tally):
         assert "1 attempt, " in told
         assert "fuser -v" in told
         assert done.stdout == b""
-    assert run_bus("read").returncode == 0, "a reader waits for nobody"
+    assert run_bus("read").returncode == 0, "a reader waits for no one"
     os.kill(stopped.process.pid, signal.SIGCONT)
     stopped.tell()
     ids = [stopped.event()["posted"]]

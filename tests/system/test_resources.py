@@ -1,4 +1,4 @@
-"""What is left behind by 10,000 appends, 1,000 opens and 200 follows: nothing. 300 buses at once.
+"""What is left over by 10,000 appends, 1,000 opens and 200 follows: nothing. 300 buses at once.
 
 Descriptors, threads and inotify watches are counted before and after. Memory is measured by
 tracemalloc after each of several equal portions of the work: what leaks does so in every portion,

@@ -109,7 +109,7 @@ def test_what_is_saved_is_read_and_what_follows_stays(path, way, work, following
 
 
 def test_what_a_stale_buffer_overwrites_is_told(path, way, following, program, tally):
-    """Posted after the editor read the file: gone with its save, and everybody who can know says so."""
+    """Posted after the editor read the file: gone with its save, and every reader that can know says so."""
     bus = MessageBus(path)
     kept = bus.append_message(draft("kept"))
     follower, program = following(MessageBus(path)), program()
@@ -137,7 +137,7 @@ def test_what_a_stale_buffer_overwrites_is_told(path, way, following, program, t
 def test_posts_while_an_editor_saves(path, name, work, tally):
     """What was posted before the save was through may be gone with it, or half written over, and what is left
     of it in any record; but nothing of that passes for whole, comes twice or out of order, and what is
-    posted behind the save stays."""
+    posted after the save stays."""
     bus = MessageBus(path)
     before = bus.append_messages([draft(f"{number}\n" + "text\n" * 500) for number in range(20)])
     editor = editors.WAYS[name].open(path)
@@ -166,7 +166,7 @@ def test_posts_while_an_editor_saves(path, name, work, tally):
 
 
 def test_the_files_that_editors_leave_beside_a_bus(path, following):
-    """Swap files, backups, autosaves, locks: not buses, not archives, and nobody reads them."""
+    """Swap files, backups, autosaves, locks: not buses, not archives, and never read."""
     name = path.name
     bus = MessageBus(path, auto_rotate_bytes=300)
     follower = following(MessageBus(path))

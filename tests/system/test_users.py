@@ -120,7 +120,7 @@ def test_a_group_that_one_may_not_give_gets_no_more_than_everyone(place, person)
 
 
 @as_root
-def test_whoever_makes_the_file_after_a_rotation_makes_it_alike(place, person):
+def test_a_file_is_the_same_after_a_rotation_by_any_user(place, person):
     """Anne was killed when she had renamed the file; it is Ben who comes next."""
     path = make_directory(place / "shared", 0o2775, gid=TEAM)
     done(person(path, uid=ANNE, gid=TEAM, umask=0o002).do("post", body="one"))
@@ -160,7 +160,7 @@ def test_a_bus_in_a_sticky_directory(place, person):
 
 
 @as_root
-def test_a_file_that_root_mends_stays_its_owners(place, person):
+def test_a_file_that_root_repairs_stays_its_owners(place, person):
     path = make_directory(place / "home", 0o755, uid=ANNE, gid=ANNE)
     done(person(path, uid=ANNE, gid=ANNE, umask=0o027).do("post", body="one"))
     path.write_bytes(path.read_bytes() + b"\n---\nmsg_id: x\n")
@@ -214,7 +214,7 @@ def test_what_cannot_be_done_in_a_hidden_directory(hidden):
 
 @pytest.fixture
 def mounted(work, place) -> tuple[Path, Path, Person]:
-    """A file, where it is mounted in a namespace of its own, and somebody there."""
+    """A file, where it is mounted in a namespace of its own, and a user there."""
     outside, inside = place / "outside.md", place / "inside.md"
     outside.touch()
     inside.touch()
@@ -242,7 +242,7 @@ def test_a_file_replaced_where_it_is_mounted_from(mounted):
 
 
 @as_root
-def test_a_mounted_file_is_written_and_neither_rotated_nor_mended(mounted):
+def test_a_mounted_file_is_written_and_neither_rotated_nor_repaired(mounted):
     outside, inside, person = mounted
     done(person.do("post", body="one"))
     said = person.do("post", body="two", auto_rotate_bytes=1)

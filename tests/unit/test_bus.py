@@ -88,10 +88,10 @@ def test_a_bus_shows_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert repr(in_memory) == "MessageBus(<MemoryBackend, messages: 1>)"
 
 
-def test_a_bus_over_another_store() -> None:
-    store = MemoryBackend()
-    message = MessageBus(store).append_message(FACT)
-    assert MessageBus(store).read_messages() == [message]
+def test_a_bus_over_another_backend() -> None:
+    backend = MemoryBackend()
+    message = MessageBus(backend).append_message(FACT)
+    assert MessageBus(backend).read_messages() == [message]
 
 
 # --- the file ----------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_the_file_is_plain_text_with_a_blank_line_between_records(bus: MessageBu
         (b"\n---\nmsg_id: x\nts: 1\ncontent_length: 9\n---\nhalf", "half"),
     ],
 )
-def test_an_append_heals_what_a_crash_left(bus: MessageBus, path: Path, left: bytes, body: str | None) -> None:
+def test_an_append_recovers_what_a_crash_left(bus: MessageBus, path: Path, left: bytes, body: str | None) -> None:
     bus.append_message(FACT)
     with path.open("ab") as file:
         file.write(left)
@@ -125,7 +125,7 @@ def test_an_append_heals_what_a_crash_left(bus: MessageBus, path: Path, left: by
     assert torn == ([] if body is None else [body])
 
 
-def test_unfinished_tells_of_a_torn_end(bus: MessageBus, path: Path) -> None:
+def test_unfinished_says_that_the_end_is_torn(bus: MessageBus, path: Path) -> None:
     bus.append_message(FACT)
     bus.read_messages()
     assert not bus.unfinished
@@ -171,16 +171,14 @@ def test_a_missing_live_file_beside_archives_is_an_empty_tail(path: Path) -> Non
     assert bus.read_messages(first.msg_id) == [second]
 
 
-def test_ids_go_on_behind_an_archive_from_the_future(path: Path) -> None:
+def test_ids_continue_after_an_archive_from_the_future(path: Path) -> None:
     future = "MSG-6" + "0" * 25
     Path(f"{path}.20261121-031415.archived").write_text(f"---\nmsg_id: {future}\n---\nx\n")
     first = MessageBus(path).append_message(FACT)
     assert first.msg_id.startswith("MSG-6" + "0" * 16 + "1")
 
 
-def test_ids_go_on_behind_a_clock_that_steps_back(
-    bus: MessageBus, monkeypatch: pytest.MonkeyPatch, patched: Any
-) -> None:
+def test_ids_continue_when_the_clock_steps_back(bus: MessageBus, monkeypatch: pytest.MonkeyPatch, patched: Any) -> None:
     ids = []
     for step in (0, -3600, -7200, 5, -1):
         stepped = patched(time, time_ns=lambda step=step: time.time_ns() + step * 1_000_000_000)
@@ -269,7 +267,7 @@ def test_a_remembered_place_is_checked_before_it_is_believed(bus: MessageBus, pa
     assert bus.read_messages(posted[5].msg_id) == []
 
 
-def test_a_cursor_whose_record_broke_still_stands(bus: MessageBus, path: Path) -> None:
+def test_a_cursor_whose_record_broke_is_still_valid(bus: MessageBus, path: Path) -> None:
     posted = [bus.append_message(Draft("FACT", "demo", f"body {number}")) for number in range(3)]
     path.write_text(path.read_text().replace(f"{posted[1].msg_id}\nts", f"{posted[1].msg_id}\nbroken: [\nts"))
     assert bus.read_messages() == [posted[0], posted[2]]
@@ -304,7 +302,7 @@ def test_follow_goes_through_rotations(path: Path) -> None:
     assert len(archives(path)) > 2
 
 
-def test_follow_goes_on_where_its_last_message_was_removed(
+def test_follow_continues_where_its_last_message_was_removed(
     bus: MessageBus, path: Path, monkeypatch: pytest.MonkeyPatch, patched: Any
 ) -> None:
     posted = [bus.append_message(FACT) for _ in range(3)]
@@ -320,7 +318,7 @@ def test_follow_goes_on_where_its_last_message_was_removed(
 
 
 def test_a_directory_that_is_made_wakes_a_follower(tmp_path: Path) -> None:
-    """By its event: in a poll interval of an hour nobody would wait for the poll."""
+    """By its event: the poll interval of an hour is too long to wait for."""
     path = tmp_path / "project/task/bus.md"
     came: Queue[Message] = Queue()
     stop = threading.Event()

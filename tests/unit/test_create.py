@@ -1,4 +1,4 @@
-"""The live file: how it is opened to append, and made after a rotation, whatever the umask and whoever is faster."""
+"""The live file: opened to append, and created after a rotation, with any umask and beside faster writers."""
 
 from __future__ import annotations
 

@@ -5,12 +5,12 @@ live_file    the file that is appended to: locked, checked, written
 randomness   random bytes, many at a time
 read         the read path: cursors, tails, streams
 search       finding a record in a segment without reading all of it
-tail         the end of the log: how the next record joins it
+tail         the end of the log: where the next record goes
 idempotency  idempotency keys: is there a message with this key already?
 late_writes  archives that grow after they were read
 segments     which files a log consists of, and opening them safely
 preamble     the text above the first record of a file
-create       the live file: opened to append, or made, with the permissions of the one before
+create       the live file: opened to append, or created with the permissions of the one before
 lock         the lock on the file
 watch        waiting for the log to change
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class AppendOptions(NamedTuple):
-    """How to append: times in seconds, sizes in bytes, 0 for never rotating."""
+    """How to append. Times are in seconds, sizes in bytes; ``auto_rotate_bytes`` 0: never rotate."""
 
     lock_timeout: float
     max_retries: int
@@ -49,7 +49,7 @@ class FileBackend:
 
     @cached_property
     def _appender(self) -> Appender:
-        from messagebus.backends.file.append import Appender  # who only reads needs no lock, nor its imports
+        from messagebus.backends.file.append import Appender  # readers need neither a lock nor its imports
 
         return Appender(self._path, self._options)
 
@@ -77,7 +77,7 @@ class FileBackend:
         return self._reader.tail(n)
 
     def watch(self) -> FileWatch:
-        from messagebus.backends.file.watch import FileWatch  # for who follows
+        from messagebus.backends.file.watch import FileWatch  # for followers only
 
         return FileWatch(self._path)
 

@@ -1,18 +1,18 @@
-"""Appending, in the order of SPEC.md section 6. That order is the whole safety of the log.
+"""Appending, in the order of SPEC.md section 6. The safety of the log rests on that order.
 
     1   open the file                       LiveFile.lock
     2   lock it                             LiveFile.lock
     3   make sure that it is at the path    LiveFile.lock
+        look up the idempotency key         KeyIndex.answer, SPEC.md section 13
     4   rotate it, if it is due             Appender._rotate
     5   recover its end                     Appender._append_point
     6   make the ids and the records        Appender._records
     7   write once                          LiveFile.write
     8   make sure that it is at the path    LiveFile.write
     9   unlock it                           LiveFile.unlock
-    10  flush it, if that is wanted         Appender._make_durable
+    10  flush it, if ``fsync`` is on        Appender._make_durable
 
-What an append learns of the end of the log is remembered, so that the next one reads only what others
-have written since.
+An append remembers how it left the file (``_Tail``), so that the next one reads only what others have added.
 """
 
 from __future__ import annotations
@@ -41,24 +41,23 @@ from messagebus.msgid import is_own, later, next_msg_id
 if TYPE_CHECKING:
     from messagebus.backends.file import AppendOptions
 
-_UNENDED = b"\n\n"  # the separator after a last line without its end
-_SETTLED_AFTER = 0.02  # seconds without a change, after which no one is in the middle of saving
-_MOST_WAITS = 50
+_LINE_END_MISSING = b"\n\n"  # the separator after a last line that has no line end
+_SETTLED_AFTER = 0.02  # seconds without a change, after which no editor is in the middle of saving
+_MAX_WAITS = 50  # of that length, in one append
 _YIELDS_BEFORE_FLUSH = 10
 
-
-# A draft, its time in UTC, and all of its record that is known before the id.
+# A draft, its time in UTC, and its record as far as it is known before the id.
 _Prepared = tuple[Draft, datetime | None, bytes]
 
 
 class _Tail(NamedTuple):
-    """The live file as our last append left it, and where our last record ends."""
+    """The live file as this appender left it, and where its last record ends."""
 
     status: os.stat_result
     end: int
 
     def is_unchanged(self, now: os.stat_result) -> bool:
-        """Has no one written to the file since?"""
+        """Has no other process written to the file since?"""
         was = self.status
         return now.st_size == self.end and now.st_mtime_ns == was.st_mtime_ns and now.st_ino == was.st_ino
 
@@ -70,7 +69,7 @@ class _Written(NamedTuple):
 
 
 class _Superseded(NamedTuple):
-    """The records were written, and an editor saved the file meanwhile: its text may hold them, or not."""
+    """The records were written, but an editor saved the file meanwhile: its text may hold them, or not."""
 
     messages: list[Message]
 
@@ -96,18 +95,19 @@ class Appender:
         _appenders.add(self)
 
     def reset(self) -> None:
-        """Begin with a descriptor, a mutex and randomness of its own, as a forked child must."""
-        self._file.close()
+        """Take a descriptor, a mutex and randomness of its own, as a forked child must."""
+        with suppress(OSError):  # the rest must be reset in any case: the mutex may be locked for ever
+            self._file.close()
         self._file = LiveFile(self._path)
         self._mutex = threading.Lock()
         self._tail: _Tail | None = None
-        self._last_id: str | None = None  # the last that we gave: the log may not hold it any more
+        self._last_id: str | None = None  # the last that this appender made: the log may no longer hold it
         self._keys = KeyIndex(self._path)
         self._randomness = Randomness()
 
     def append(self, drafts: Sequence[Draft], idempotency_key: str | None = None) -> list[Message]:
-        """Store ``drafts`` (one at least), all or none. Raises LockTimeoutError, DurabilityError, InvalidBusPathError,
-        OSError; and InvalidMessageError for a header over its limit, or a key that stands for another message."""
+        """Store ``drafts`` (at least one), all or none. Raises LockTimeoutError, DurabilityError, InvalidBusPathError,
+        OSError; InvalidMessageError for a header over its limit, IdempotencyConflictError for a key that is taken."""
         prepared = [(draft, draft.ts and in_utc(draft.ts), codec.encode_rest(draft)) for draft in drafts]
         started = time.monotonic()
         for attempt in range(self._options.max_retries):
@@ -125,7 +125,7 @@ class Appender:
         raise LockTimeoutError(self._path, self._options.max_retries, time.monotonic() - started)
 
     def contention_stats(self) -> tuple[int, int]:
-        """How often the lock was asked for, and how often again after a timeout."""
+        """(attempts, retries): how often the lock was requested, and how often again after a timeout."""
         return self._attempts, self._retries
 
     def close(self) -> None:
@@ -137,7 +137,7 @@ class Appender:
         self._file.close()
 
     def _attempt(self, prepared: list[_Prepared], key: str | None) -> list[Message] | None:
-        """All ten steps; None where the lock could not be had in time."""
+        """All ten steps; None if the lock could not be acquired in time."""
         to_flush = -1
         if not self._mutex.acquire(timeout=self._lock_timeout):
             return None
@@ -145,8 +145,8 @@ class Appender:
             try:
                 messages = self._append_locked(prepared, key)
                 if messages and self._options.fsync:
-                    with self._told_if_not_durable(messages):
-                        to_flush = os.dup(self._file.fd)  # it stays on this file, whatever another thread opens
+                    with self._reporting_durability(messages):
+                        to_flush = os.dup(self._file.fd)  # stays on this file, even if another thread reopens the bus
             finally:
                 self._file.unlock()
         finally:
@@ -156,7 +156,7 @@ class Appender:
         return messages
 
     def _append_locked(self, prepared: list[_Prepared], key: str | None) -> list[Message] | None:
-        """Steps 1 to 8; None where the lock could not be had in time."""
+        """Steps 1 to 8; None if the lock could not be acquired in time."""
         may_rotate = self._options.auto_rotate_bytes > 0
         superseded: list[Message] = []
         waits = 0
@@ -172,7 +172,7 @@ class Appender:
                 may_rotate = False
                 self._rotate()
                 continue
-            outcome = self._write(prepared, status, may_wait=waits < _MOST_WAITS)
+            outcome = self._write(prepared, status, may_wait=waits < _MAX_WAITS)
             if isinstance(outcome, _Written):
                 return outcome.messages
             if isinstance(outcome, _Superseded):
@@ -183,14 +183,14 @@ class Appender:
     def _rotate(self) -> None:
         """Step 4: make the live file an archive. Writers that wait for its lock notice in step 3.
 
-        With fsync the archive is durable, under its new name, before there is a new file: what others
-        wrote without a flush may be the answer to an idempotency key.
+        With ``fsync`` the archive is durable, under its new name, before there is a new file: a message that
+        another writer stored without a flush may be the answer to an idempotency key.
         """
         if self._options.fsync:
             live_file.flush(self._file.fd)
         try:
             os.rename(self._path, segments.next_archive(self._path, datetime.now(UTC)))
-        except (OSError, OverflowError) as error:  # an archive of the year 9999 leaves no later name
+        except (OSError, OverflowError) as error:  # no name is later than an archive of the year 9999
             text = f"could not rotate {self._path}: {error}; continuing without rotation"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
             return
@@ -205,7 +205,7 @@ class Appender:
             last_id, truncate_to, separator = self._last_id, size, b"\n"
         else:
             last_id, truncate_to, separator = self._append_point(status)
-            is_unfinished = truncate_to < size or separator == _UNENDED
+            is_unfinished = truncate_to < size or separator == _LINE_END_MISSING
             if is_unfinished and may_wait and _wait_until_settled(status):
                 self._tail = None
                 return _Unsettled()
@@ -219,10 +219,10 @@ class Appender:
         return _Written(messages) if after else _Superseded(messages)
 
     def _append_point(self, status: os.stat_result) -> codec.AppendPoint:
-        """Step 5: how the next record joins the file. Reads only what others have written since our last."""
+        """Step 5: where the next record goes. Reads only what other writers have added, if that is enough."""
         tail, size = self._tail, status.st_size
         if tail and tail.status.st_ino == status.st_ino and tail.end < size:
-            point = append_point(self._file.fd, tail.end - 1, size)  # from the end of our last line
+            point = append_point(self._file.fd, tail.end - 1, size)  # from the line end of our last record
             if point.last_id:
                 return self._after_own_ids(point)
         point = append_point(self._file.fd, 0, size)
@@ -230,7 +230,7 @@ class Appender:
 
     def _after_own_ids(self, point: codec.AppendPoint) -> codec.AppendPoint:
         """Never go below our own last id: a foreign record may carry an earlier time, and a deleted id
-        must not be given again, since a reader may have it as its cursor."""
+        must not be made again, since a reader may have it as its cursor."""
         last_id = point.last_id
         if last_id and is_own(last_id):
             if last_id > (self._last_id or ""):
@@ -240,7 +240,7 @@ class Appender:
         return point._replace(last_id=later(last_id, self._last_id))
 
     def _records(self, prepared: list[_Prepared], last_id: str | None) -> tuple[bytes, list[Message]]:
-        """Step 6: the records, each with its id, and the messages that they are."""
+        """Step 6: the records, each with its id, and the messages that they hold."""
         now_ms, now = _now_ms(), datetime.now(UTC)
         stamp = format_time(now)
         records, messages = [], []
@@ -248,13 +248,13 @@ class Appender:
             last_id = next_msg_id(last_id, now_ms, self._randomness.draw)
             message = message_from(draft, last_id, ts or now)
             if message.issue_id != draft.issue_id:  # an ISSUE without one, whose id is only known now
-                encoded = codec.encode_rest(message)  # noqa: PLW2901 - in place of what was known before
+                encoded = codec.encode_rest(message)  # noqa: PLW2901 - replaces what was known before
             records.append(codec.encode_stamped(last_id, format_time(ts) if ts else stamp, encoded))
             messages.append(message)
         return b"\n".join(records), messages
 
     @contextmanager
-    def _told_if_not_durable(self, messages: list[Message]) -> Iterator[None]:
+    def _reporting_durability(self, messages: list[Message]) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -262,11 +262,11 @@ class Appender:
             raise DurabilityError(self._path, ids, error.strerror or str(error)) from error
 
     def _make_durable(self, fd: int, messages: list[Message]) -> None:
-        """Step 10, after unlocking: writers that wait for the lock then share one flush."""
+        """Step 10, after unlocking, so that writers that wait for the lock share one flush."""
         for _ in range(_YIELDS_BEFORE_FLUSH):
-            os.sched_yield()  # another writer that is about to write then shares this flush
+            os.sched_yield()  # a writer that is about to write then shares this flush
         try:
-            with self._told_if_not_durable(messages):
+            with self._reporting_durability(messages):
                 live_file.flush(fd)
                 self._file.flush_name()
         finally:
@@ -274,8 +274,8 @@ class Appender:
 
 
 def _wait_until_settled(status: os.stat_result) -> bool:
-    """Wait until the file has not changed for a moment; False where it has not. An end that looks like the
-    work of a crash may be that of an editor, which saves a long file piece by piece."""
+    """Wait until the file has not changed for a moment; False if it has not for long enough already. An end that
+    looks like that of a crash may be that of an editor, which saves a long file piece by piece."""
     age = time.time() - status.st_mtime
     if not 0 <= age < _SETTLED_AFTER:
         return False
@@ -293,8 +293,7 @@ _appenders: weakref.WeakSet[Appender] = weakref.WeakSet()
 def _reset_in_child() -> None:
     """A descriptor that parent and child share is one lock owner: the child takes its own."""
     for appender in _appenders:
-        with suppress(OSError):  # another thread was closing it just now
-            appender.reset()
+        appender.reset()
 
 
 os.register_at_fork(after_in_child=_reset_in_child)

@@ -1,10 +1,10 @@
-"""Opening the live file to append to it, and making it where there is none.
+"""Opening the live file to append to it, and creating it where there is none.
 
-An existing file is opened without ``O_CREAT``: in a sticky directory the kernel refuses that flag to anyone
-but the file's owner (``fs.protected_regular``). A file that follows archives gets the mode, the group and the
-owner of the newest, whoever makes it and whatever the umask: who could write before a rotation can write
-after it. It gets them under another name, and is then linked into place, so that no one ever finds it too
-open or not open enough, and the file of another writer is never replaced. (SPEC.md, "Rotation".)
+An existing file is opened without ``O_CREAT``: in a sticky directory the kernel refuses that flag to everyone
+but the owner of the file (``fs.protected_regular``). A new file that continues a log gets the mode, the group and
+the owner of its newest archive, whatever the umask, so that every user who could write before a rotation can write
+after it. It gets them under a temporary name and is then linked to the path: so no process ever sees it with wrong
+permissions, and the file of a faster writer is not replaced. (SPEC.md, "Rotation".)
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ NO_LINKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.EM
 
 
 def open_to_append(path: str) -> int:
-    """A descriptor on the bus file, which is made where there is none.
+    """A descriptor on the bus file, which is created where there is none.
 
-    Raises InvalidBusPathError where there is no directory for it, or something else is at the path.
+    Raises InvalidBusPathError where its directory is missing, or the path is not a regular file.
     """
     while True:
         with suppress(FileNotFoundError, NotADirectoryError):
             return open_file(path, os.O_RDWR | os.O_APPEND)
-        made = _create(path)
-        if made is not None:
-            return made
+        fd = _create(path)
+        if fd is not None:
+            return fd
 
 
 def _create(path: str) -> int | None:
-    """A descriptor on the new file; None where another writer was faster, or had it away again."""
+    """A descriptor on the new file; None where another writer was faster: then open again."""
     before = _newest_archive(path)
     try:
         return os.open(path, _NEW, 0o666) if before is None else _create_like(path, before)
@@ -58,7 +58,7 @@ def _newest_archive(path: str) -> os.stat_result | None:
 
 def _create_like(path: str, before: os.stat_result) -> int | None:
     temporary = f"{path}.{datetime.now(UTC).strftime(STAMP)}.new"
-    fd = _make(temporary, before)
+    fd = _create_private(temporary, before)
     try:
         try:
             os.link(temporary, path)
@@ -67,15 +67,15 @@ def _create_like(path: str, before: os.stat_result) -> int | None:
                 os.unlink(temporary)
     except OSError as error:
         os.close(fd)
-        if error.errno == errno.ENOENT:  # ``check --fix`` took it for a leftover
+        if error.errno == errno.ENOENT:  # ``check --fix`` removed it as a leftover
             return None
-        if error.errno in NO_LINKS:  # for a moment others may not open it: better than to replace theirs
-            return _make(path, before)
+        if error.errno in NO_LINKS:  # others cannot open it for a moment, but no file is replaced
+            return _create_private(path, before)
         raise
     return fd
 
 
-def _make(path: str, before: os.stat_result) -> int:
+def _create_private(path: str, before: os.stat_result) -> int:
     fd = os.open(path, _NEW, 0o600)
     try:
         copy_permissions(fd, before)

@@ -1,8 +1,8 @@
-"""Idempotency keys: is there a message with this key already?
+"""Finding the message that was posted with an idempotency key.
 
-Looked up under the append lock, so that two writers with one key cannot both win. The log is
-searched for the header line, from the first record young enough (found by bisecting) on, and
-what a search saw is kept: the next one reads only what was added since.
+The search runs under the append lock, so that of two writers with one key only one can store a
+message. It looks for the header line of the key, from the first record that is recent enough
+(found by bisecting), and remembers what it has read: the next search reads only what was added.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from messagebus.idempotency import IDEMPOTENCY_WINDOW_MS, answer_repeated, holds
 from messagebus.message import IDEMPOTENCY_KEY, Draft, Message
 
 _CHUNK = 1024 * 1024  # bytes
-# The start of a record, or a line that holds a key: one sweep over the text meets both.
+# The start of a record, or a line that holds a key: one pass over the text finds both.
 _START_OR_KEY = re.compile(
     rb"(%b)%b|\n +%b:([^\r\n]*)\r*(?=\n)" % (SEPARATOR_PATTERN, OPENING_PATTERN, IDEMPOTENCY_KEY.encode())
 )
 _FINGERPRINT = 256  # bytes
-_MANY = 10_000
+_MAX_KEYS = 10_000  # remembered before old ones are dropped
 
 
 class KeyIndex:
-    """Remembers, for one log, which keys stand where. Used under the append lock only."""
+    """The keys of one log, and where they are. Used only under the append lock."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._searched: dict[int, tuple[int, bytes]] = {}  # of each inode: how far, and what stood there
-        self._seen: dict[str, set[tuple[int, int]]] = {}  # of each key: inode and offset
-        self._many = _MANY  # keys, from which on the old ones are forgotten
+        self._searched: dict[int, tuple[int, bytes]] = {}  # by inode: up to where, and the bytes in front of that
+        self._positions: dict[str, set[tuple[int, int]]] = {}  # by key: inode and offset of each record with it
+        self._drop_above = _MAX_KEYS
 
     def answer(self, key: str, draft: Draft, now_ms: int) -> Message | None:
         """The message that answers posting ``draft`` again. Raises IdempotencyConflictError."""
@@ -42,9 +42,9 @@ class KeyIndex:
         return first and answer_repeated(draft, first)
 
     def find(self, key: str, now_ms: int) -> Message | None:
-        """The message that stands for ``key`` at ``now_ms`` since 1970."""
-        log = LogSnapshot(self._path, list_archives)  # the key may be in any
-        oldest: dict[int, int] = {}  # in each segment, where what is young enough begins
+        """The message that holds ``key`` at ``now_ms`` (milliseconds since 1970)."""
+        log = LogSnapshot(self._path, list_archives)  # strict: the key may be in an archive that cannot be seen
+        oldest: dict[int, int] = {}  # by inode: the offset before which every record is too old
         try:
             for position in reversed(range(len(log))):
                 with log.segment(position) as segment:
@@ -57,32 +57,32 @@ class KeyIndex:
                     return found
         finally:
             log.close()
-            self._forget(oldest)
+            self._drop_old(oldest)
         return None
 
-    def _forget(self, oldest: dict[int, int]) -> None:
-        """Drop keys that are too old, or in files that were not looked at: those are searched again."""
-        if len(self._seen) <= self._many:
+    def _drop_old(self, oldest: dict[int, int]) -> None:
+        """Drop keys that are too old, or in segments that this search did not reach: those are searched again."""
+        if len(self._positions) <= self._drop_above:
             return
-        for key, places in list(self._seen.items()):
-            young = {(inode, at) for inode, at in places if at >= oldest.get(inode, at + 1)}
-            if young:
-                self._seen[key] = young
+        for key, positions in list(self._positions.items()):
+            recent = {(inode, at) for inode, at in positions if at >= oldest.get(inode, at + 1)}
+            if recent:
+                self._positions[key] = recent
             else:
-                del self._seen[key]
+                del self._positions[key]
         self._searched = {inode: to for inode, to in self._searched.items() if inode in oldest}
-        self._many = max(_MANY, 2 * len(self._seen))
+        self._drop_above = max(_MAX_KEYS, 2 * len(self._positions))
 
     def _find_in(self, segment: Segment, key: str, now_ms: int, oldest: int) -> Message | None:
-        searched, ending = self._searched.get(segment.inode, (0, b""))
-        if _ending(segment, searched) != ending:  # edited: nothing seen there holds any more
+        searched, last_bytes = self._searched.get(segment.inode, (0, b""))
+        if _last_bytes(segment, searched) != last_bytes:  # edited: what was read there is no longer valid
             searched = 0
         for written, offset in _keys_in(segment, max(searched, oldest)):
-            self._seen.setdefault(_unquoted(written), set()).add((segment.inode, offset))
-        ending = _ending(segment, segment.size)
-        # Blocks that were never written tell nothing: what is written there instead may end in such blocks again.
-        self._searched[segment.inode] = (0, b"") if ending.endswith(b"\0") else (segment.size, ending)
-        for inode, offset in sorted(self._seen.get(key, ()), reverse=True):  # the newest, where clocks went back
+            self._positions.setdefault(_unquoted(written), set()).add((segment.inode, offset))
+        last_bytes = _last_bytes(segment, segment.size)
+        # Unwritten blocks identify nothing: a later text of the same size may end in such blocks too.
+        self._searched[segment.inode] = (0, b"") if last_bytes.endswith(b"\0") else (segment.size, last_bytes)
+        for inode, offset in sorted(self._positions.get(key, ()), reverse=True):  # newest first
             message = _message_at(segment, offset) if inode == segment.inode else None
             if message and holds_key(message, key, now_ms):
                 return message
@@ -97,15 +97,15 @@ def _unquoted(written: bytes) -> str:
         return text
 
 
-def _ending(segment: Segment, size: int) -> bytes:
+def _last_bytes(segment: Segment, size: int) -> bytes:
     """The last of the first ``size`` bytes."""
     start = max(size - _FINGERPRINT, 0)
     return os.pread(segment.fd, size - start, start)
 
 
 def _keys_in(segment: Segment, start: int) -> Iterator[tuple[bytes, int]]:
-    """Every key written from ``start`` on, and the offset of its record (a line of a body can
-    look like one; whoever uses it looks again)."""
+    """Every key from ``start`` on as it is written, with the offset of its record. A line of a body
+    may look like one, so the caller reads the record."""
     offset = max(start - MAX_HEADER, segment.start)  # the record of the first key may start before it
     swept = offset
     record = offset if offset == segment.start else -1

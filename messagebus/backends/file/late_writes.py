@@ -1,7 +1,7 @@
-"""Archives that a reader has left behind: what is written into one after that, it would never see.
+"""Writes into an archive after a reader has passed it: the reader would never see them.
 
-A program that does not know rotations may have the file open, and even its lock, while it becomes an
-archive, and then write into it (SPEC.md, "Reading").
+A program that does not know rotation may have the live file open, and even locked, while it becomes
+an archive, and then write into it (SPEC.md, "Reading").
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import NamedTuple
 from messagebus.backends.file.segments import LogSnapshot
 from messagebus.errors import GapWarning
 
-_NEWEST = 8  # archives looked at: whoever waits for a lock does not sleep through more rotations
-_ENDS = 64  # ends of reads that are remembered: of so many followers
+_NEWEST = 8  # archives checked: a writer waits for the lock through fewer rotations than that
+_MAX_READS = 64  # remembered: of so many followers
 
 
 class End(NamedTuple):
-    """How far an archive was read."""
+    """An archive, and up to which byte it was read."""
 
     path: str
     size: int
@@ -28,15 +28,15 @@ class End(NamedTuple):
 Ends = dict[int, End]  # by inode
 
 
-class Passed:
-    """Remembers how long the newest archives were when a read passed them, by the id where it ended."""
+class PassedArchives:
+    """The sizes of the newest archives when a read passed them, by the id at which that read ended."""
 
     def __init__(self) -> None:
         self._ends: dict[str | None, Ends] = {}
 
-    def look_back(self, log: LogSnapshot, position: int, since_id: str | None) -> Ends:
-        """The archives in front of ``position``; warns of each that has grown since the read that
-        ended at ``since_id``."""
+    def check(self, log: LogSnapshot, position: int, since_id: str | None) -> Ends:
+        """The archives before ``position`` as they are now; a GapWarning for each that has grown since
+        the read that ended at ``since_id``."""
         known, now = self._ends.get(since_id, {}), Ends()
         for number in range(max(position - _NEWEST, 0), position):
             path = log.name(number)
@@ -48,18 +48,18 @@ class Passed:
                     warnings.warn(_text(path, before.size), GapWarning, stacklevel=2)
         return now
 
-    def keep(self, msg_id: str | None, ends: Ends) -> None:
-        """A read ended at ``msg_id``, having passed these archives."""
+    def remember(self, msg_id: str | None, ends: Ends) -> None:
+        """A read ended at ``msg_id`` and has passed the archives ``ends``."""
         if not ends:
             return
         self._ends.pop(msg_id, None)
         self._ends[msg_id] = dict(list(ends.items())[-_NEWEST:])
-        while len(self._ends) > _ENDS:
+        while len(self._ends) > _MAX_READS:
             self._ends.pop(next(iter(self._ends)), None)
 
 
 def _text(path: str, size: int) -> str:
     return (
-        f"{path} was written to after it had become an archive and was read: messages behind byte {size:,} of it "
+        f"{path} was written to after it had become an archive and was read: messages after byte {size:,} of it "
         "were missed; read the log again from an earlier message"
     )

@@ -2,7 +2,7 @@
 
 A descriptor alone proves nothing: the file may have been rotated, or an editor may have put another
 one at its path. So the file at the path is compared with the open one after locking and after
-writing. No ``lstat`` here may go: each catches a replaced file that the others cannot see.
+writing. Both comparisons are needed: each detects a replacement that the other cannot see.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 class LiveFile:
-    """The file at one bus path. Not for several threads at once."""
+    """The file at one bus path. Only one thread at a time may use it."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.fd = -1
         self._inode = self._device = 0
-        self._opened = self._name_flushed = 0  # how often it was opened, and how often when its name was flushed
+        self._opened = self._name_flushed = 0  # number of opens; that number at the last flush of the name
 
     def lock(self, timeout: float, backoff: lock.Backoff) -> os.stat_result | None:
-        """Steps 1 to 3: open the file, lock it, and be sure that it is still at the path.
+        """Steps 1 to 3: open the file, lock it, and make sure that it is still at the path.
 
-        The file as it is then; None where ``timeout`` seconds did not suffice. Raises
+        Returns its status; None if locking takes more than ``timeout`` seconds. Raises
         InvalidBusPathError, OSError.
         """
         while True:
@@ -47,13 +47,13 @@ class LiveFile:
             self.unlock_and_close()
 
     def unlock(self) -> None:
-        """Step 9."""
+        """Step 9; nothing where the file is not open."""
         if self.fd >= 0:
             lock.release(self.fd)
 
     def unlock_and_close(self) -> None:
-        """Closing is not enough: a copy of the descriptor, in a flush of another thread or in a forked
-        child, would keep the lock."""
+        """Let go of the file. Closing alone is not enough: a copy of the descriptor, in a flush of another
+        thread or in a forked child, would hold the lock."""
         lock.release(self.fd)
         self.close()
 
@@ -66,8 +66,8 @@ class LiveFile:
     def write(self, data: bytes, offset: int) -> os.stat_result | None:
         """Steps 7 and 8: append ``data``, in one write, to a file of ``offset`` bytes.
 
-        The file as it is then; None where another one is at the path, or its size is not what the
-        write made it. Of a short or failed write nothing remains. Raises InvalidBusPathError, OSError.
+        Returns its status; None if another file is at the path, or its size is not what the write made
+        it. A short or failed write is truncated. Raises InvalidBusPathError, OSError.
         """
         try:
             written = os.write(self.fd, data)
@@ -83,14 +83,14 @@ class LiveFile:
         raise short
 
     def truncate(self, size: int) -> None:
-        """Truncate the file, durably: after a loss of power, a block of what was cut off could be in the
-        middle of what was written in its place, and together they could pass for a whole record."""
+        """Truncate the file, durably: otherwise, after a loss of power, a block of the old text could be in the
+        middle of what was written in its place, and together they could look like a whole record."""
         os.ftruncate(self.fd, size)
         flush(self.fd)
 
     def flush_name(self) -> None:
-        """Make the name of the file durable, and that of an archive; once each time that it was opened,
-        since a new file may have the inode of one that is gone. Raises OSError."""
+        """Make the name of the file durable, and that of a new archive: once for each time that the file was
+        opened, since a new file may have the inode of one that was deleted. Raises OSError."""
         opened = self._opened
         if self._name_flushed != opened:
             segments.flush_directory(self.path)
@@ -103,8 +103,8 @@ class LiveFile:
         self._opened += 1
 
     def _status(self) -> os.stat_result | None:
-        """The file at the path, if it is the open one. Raises InvalidBusPathError where that has no name
-        left: what is written to it would be lost with the mount that keeps it there."""
+        """The status of the file at the path, if it is the open one. Raises InvalidBusPathError if that has no
+        name left: only a mount keeps it at the path, and what is written to it would be lost with the mount."""
         try:
             status = os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -116,13 +116,13 @@ class LiveFile:
         return status
 
     def _undo_write(self, size: int, reason: Exception) -> None:
-        """Remove what was written; what cannot be removed, the next writer recovers."""
+        """Remove what was written; if that fails, the next writer recovers the end of the file."""
         try:
             self.truncate(size)
         except OSError as error:
             code, why = (reason.errno, reason.strerror) if isinstance(reason, OSError) else (error.errno, reason)
             text = (
                 f"{why}; what was written could not be removed ({error.strerror}): check the log before "
-                "posting it again, the message may be stored"
+                "posting again, the message may be stored"
             )
             raise OSError(code, text, self.path) from reason

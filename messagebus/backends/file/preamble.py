@@ -1,4 +1,4 @@
-"""Where the text above the first record of a file ends. Nearly every file begins with a record."""
+"""Where the text above the first record of a file ends. Nearly every file starts with a record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def first_record(fd: int, size: int) -> int:
     top = os.pread(fd, len(OPENING), 0)
     if top == OPENING:
         return 0
-    text = b"\n\n"  # which makes the first line look like every other
+    text = b"\n\n"  # so that the first line looks like any other
     at = (len(BOM) if top.startswith(BOM) else 0) - len(text)
     unwritten = False
     while data := os.pread(fd, max(min(_CHUNK, size - at - len(text)), 0), at + len(text)):

@@ -1,4 +1,4 @@
-"""Random bytes, drawn from the system many at a time: a call costs as much as all the rest of an id."""
+"""Random bytes, taken from the system many at a time: a system call costs as much as the rest of an id."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ _DRAWN_AT_A_TIME = 256  # bytes
 
 
 class Randomness:
-    """For one process: a child that forked must begin with its own, or it would draw what its parent draws."""
+    """Random bytes for one process. A forked child must have its own, or it would draw those of its parent."""
 
     def __init__(self) -> None:
         self._bytes, self._used = b"", 0
 
     def draw(self, n: int) -> bytes:
-        """``n`` random bytes, which are given to no one else."""
+        """``n`` random bytes, each of them drawn once."""
         start = self._used
         if start + n > len(self._bytes):
             self._bytes, start = os.urandom(_DRAWN_AT_A_TIME), 0

@@ -1,6 +1,6 @@
 """Reading a log without locks: whole, from a cursor, or its newest messages.
 
-A cursor is an id. Where the last read ended is remembered, and checked before it is believed;
+A cursor is an id. The position at which the last read ended is cached, and checked before it is used;
 any other id is looked up (``search.py``). (SPEC.md, "Reading".)
 """
 
@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
-from messagebus.backends.file.late_writes import End, Passed
+from messagebus.backends.file.late_writes import End, PassedArchives
 from messagebus.backends.file.search import id_at, search, start_of_last
 from messagebus.backends.file.segments import LogSnapshot, Segment, add_filename
 from messagebus.codec import MAX_HEADER, Decoder
@@ -22,30 +22,30 @@ from messagebus.codec.one_line import is_preamble_id, record_of
 from messagebus.errors import GapWarning, SinceIDNotFoundError
 from messagebus.message import Message
 
-_FIRST_CHUNK = 16 * 1024  # bytes read at first: most who give a cursor want little
+_FIRST_CHUNK = 16 * 1024  # bytes read at first: after a cursor there is usually little to read
 _CHUNK = 256 * 1024  # bytes read at a time when streaming
 
 _Item = TypeVar("_Item")
 
 
 class _CachedPosition(NamedTuple):
-    """Where a message lies: the inode of its segment, and the offset of its record."""
+    """Where the last message of a read was: the inode of its segment, and the offset of its record."""
 
     msg_id: str
     inode: int
     offset: int
 
 
-class _Match(NamedTuple):
-    """The segment and the offset of the record that an id belongs to; ``inside`` where it is not
-    that record's own id, but a one-line message's."""
+class _Start(NamedTuple):
+    """Where to start reading: at a record, by the number of its segment and its offset. ``is_record_id``
+    says whether the cursor is the id of that record; otherwise it is that of a one-line message in it."""
 
-    position: int
+    segment: int
     offset: int
-    inside: bool
+    is_record_id: bool
 
 
-_BEGINNING = _Match(0, 0, inside=False)
+_BEGINNING = _Start(0, 0, is_record_id=True)
 
 
 class Reader:
@@ -54,31 +54,31 @@ class Reader:
     def __init__(self, path: str) -> None:
         self._path = path
         self._cached: _CachedPosition | None = None
-        self._passed = Passed()
+        self._passed_archives = PassedArchives()
         self.unfinished = False
 
     def read(self, since_id: str | None = None) -> Generator[Message, None, None]:
         """Every message after ``since_id``, oldest first. Raises SinceIDNotFoundError."""
         with self._log() as log:
-            found = self._locate(log, since_id)
-            messages = chain.from_iterable(batch for batch, _ in self._batches(log, found, since_id))
-            yield from self._after(messages, since_id, found.inside, _own_id)
+            start = self._locate(log, since_id)
+            messages = chain.from_iterable(batch for batch, _ in self._batches(log, start, since_id))
+            yield from self._after_cursor(messages, since_id, start, _id_of)
 
     def read_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
-        """Like ``read``, each message with its bytes as they stand in the file."""
+        """Like ``read``, each message with its bytes as they are in the file."""
         with self._log() as log:
-            found = self._locate(log, since_id)
-            yield from self._after(self._pairs(log, found, since_id), since_id, found.inside, _id_of_pair)
+            start = self._locate(log, since_id)
+            yield from self._after_cursor(self._pairs(log, start, since_id), since_id, start, _id_of_pair)
 
     def get(self, msg_id: str) -> tuple[Message, bytes] | None:
         """The message with this id and its bytes; None where there is none."""
         with self._log() as log:
             try:
-                found = self._locate(log, msg_id)
+                start = self._locate(log, msg_id)
             except SinceIDNotFoundError:
                 return None
-            # A broken record may have its id as well, and be found first.
-            pairs = chain(self._pairs(log, found), self._pairs(log, _BEGINNING))
+            # A broken record may have the same id and be found first: then search from the beginning.
+            pairs = chain(self._pairs(log, start), self._pairs(log, _BEGINNING))
             return next((pair for pair in pairs if pair[0].msg_id == msg_id), None)
 
     def tail(self, n: int) -> list[Message]:
@@ -96,7 +96,7 @@ class Reader:
 
     @contextmanager
     def _log(self) -> Iterator[LogSnapshot]:
-        """The files as they are now; errors name them."""
+        """The files as they are now; errors raised while reading them name the bus."""
         try:
             with closing(LogSnapshot(self._path)) as log:
                 yield log
@@ -104,19 +104,18 @@ class Reader:
             add_filename(error, self._path)
             raise
 
-    def _pairs(self, log: LogSnapshot, found: _Match, since_id: str | None = None) -> Iterator[tuple[Message, bytes]]:
-        stored: list[bytes] = []
-        for batch, bytes_of in self._batches(log, found, since_id, stored):
-            yield from zip(batch, bytes_of, strict=True)
+    def _pairs(self, log: LogSnapshot, start: _Start, since_id: str | None = None) -> Iterator[tuple[Message, bytes]]:
+        for batch, stored in self._batches(log, start, since_id, []):
+            yield from zip(batch, stored, strict=True)
 
     def _batches(
-        self, log: LogSnapshot, found: _Match, since_id: str | None, stored: list[bytes] | None = None
+        self, log: LogSnapshot, start: _Start, since_id: str | None, stored: list[bytes] | None = None
     ) -> Iterator[tuple[list[Message], list[bytes]]]:
-        """The messages from that record on, and with them, in ``stored`` if it is given, their bytes."""
+        """The messages from the record at ``start`` on; if ``stored`` is given, their bytes too, in that list."""
         self.unfinished = False
-        offset, last_id = found.offset, since_id
-        passed = self._passed.look_back(log, found.position, since_id)
-        for position in range(found.position, len(log)):
+        offset, last_id = start.offset, since_id
+        passed = self._passed_archives.check(log, start.segment, since_id)
+        for position in range(start.segment, len(log)):
             with log.segment(position) as segment:
                 if segment:
                     for batch in self._segment_batches(segment, offset, stored):
@@ -125,7 +124,7 @@ class Reader:
                     if segment.closed:
                         passed[segment.inode] = End(log.name(position), segment.size)
             offset = 0
-        self._passed.keep(last_id, passed)
+        self._passed_archives.remember(last_id, passed)
 
     def _segment_batches(
         self, segment: Segment, offset: int, stored: list[bytes] | None = None
@@ -139,7 +138,7 @@ class Reader:
             self.unfinished = decoder.unfinished
 
     def _segment_tail(self, segment: Segment, n: int) -> list[Message]:
-        """The newest ``n`` messages of a segment, from as far back as that takes."""
+        """The newest ``n`` messages of a segment, read from only as far back as needed."""
         records = n
         while True:
             offset = start_of_last(segment, records)
@@ -148,29 +147,29 @@ class Reader:
                 newest.extend(batch)
             if len(newest) == n or offset == 0:
                 return list(newest)
-            records *= 2  # some records gave no message: broken, or kept back
+            records *= 2  # some records gave no message: broken, or unfinished
 
-    def _locate(self, log: LogSnapshot, msg_id: str | None) -> _Match:
+    def _locate(self, log: LogSnapshot, msg_id: str | None) -> _Start:
         """The record that ``msg_id`` belongs to. Raises SinceIDNotFoundError."""
         if msg_id is None:
             return _BEGINNING
-        place = self._cached
-        if place and place.msg_id == msg_id and (recalled := _recall(log, place)):
-            return recalled
-        if found := search(log, msg_id):
-            return _Match(*found, inside=False)
+        cached = self._cached
+        if cached and cached.msg_id == msg_id and (start := _verified(log, cached)):
+            return start
+        if offset := search(log, msg_id):
+            return _Start(*offset, is_record_id=True)
         record_id = record_of(msg_id)
-        found = search(log, record_id) if record_id else None
-        if found is None and is_preamble_id(msg_id):
-            found = _search_preambles(log, msg_id)
-        if found is None:
+        offset = search(log, record_id) if record_id else None
+        if offset is None and is_preamble_id(msg_id):
+            offset = _search_preambles(log, msg_id)
+        if offset is None:
             raise SinceIDNotFoundError(self._path, msg_id)
-        return _Match(*found, inside=True)
+        return _Start(*offset, is_record_id=False)
 
-    def _after(
-        self, items: Iterator[_Item], since_id: str | None, inside: bool, id_of: Callable[[_Item], str]
+    def _after_cursor(
+        self, items: Iterator[_Item], since_id: str | None, start: _Start, id_of: Callable[[_Item], str]
     ) -> Iterator[_Item]:
-        """``items``, which start at the record that ``since_id`` belongs to, without those up to it."""
+        """``items``, read from ``start`` on, without those up to and including ``since_id``."""
         if since_id is None:
             yield from items
             return
@@ -178,14 +177,14 @@ class Reader:
             if id_of(item) == since_id:
                 yield from items
                 return
-            if not inside:  # the record itself gave no message: it is unfinished, or broken
+            if start.is_record_id:  # and that record gave no message: it is unfinished, or broken
                 yield from chain((item,), items)
                 return
-        if inside:
+        if not start.is_record_id:
             raise SinceIDNotFoundError(self._path, since_id)
 
 
-def _own_id(message: Message) -> str:
+def _id_of(message: Message) -> str:
     return message.msg_id
 
 
@@ -197,11 +196,11 @@ def _decoded(decoder: Decoder, segment: Segment, offset: int) -> Iterator[list[M
     """The messages of a segment from ``offset`` to the size it had when it was opened."""
     chunk = _FIRST_CHUNK
     while offset < segment.size:
-        # A record longer than a chunk is fetched in growing strides, not copied again and again.
+        # A record longer than a chunk is read in growing steps: so it is not copied again and again.
         data = os.pread(segment.fd, min(max(chunk, decoder.buffered), segment.size - offset), offset)
         if not data:
-            if not _may_be_healed(segment):
-                warnings.warn(f"the log was cut while it was read, at byte {offset:,}", GapWarning, stacklevel=2)
+            if not _may_be_recovered(segment):
+                warnings.warn(f"the log was cut at byte {offset:,} while it was read", GapWarning, stacklevel=2)
             break
         offset += len(data)
         chunk = min(2 * chunk, _CHUNK)
@@ -209,28 +208,28 @@ def _decoded(decoder: Decoder, segment: Segment, offset: int) -> Iterator[list[M
     yield decoder.finish(closed=segment.closed)
 
 
-def _may_be_healed(segment: Segment) -> bool:
-    """Is no more gone than a writer cuts off that mends what a crash left (SPEC.md, "Recovery")?"""
+def _may_be_recovered(segment: Segment) -> bool:
+    """Is no more gone than a writer truncates that recovers what a crash left (SPEC.md, "Recovery")?"""
     return segment.size - os.fstat(segment.fd).st_size < MAX_HEADER
 
 
-def _recall(log: LogSnapshot, place: _CachedPosition) -> _Match | None:
-    """The remembered place, if that record is still there."""
+def _verified(log: LogSnapshot, cached: _CachedPosition) -> _Start | None:
+    """The cached position, if its record is still there."""
     for position in reversed(range(len(log))):
         with log.segment(position) as segment:
-            if segment and segment.inode == place.inode:
-                record_id = id_at(segment, place.offset)
-                if record_id == place.msg_id:
-                    return _Match(position, place.offset, inside=False)
-                if is_preamble_id(place.msg_id) or (record_id and record_id == record_of(place.msg_id)):
-                    return _Match(position, place.offset, inside=True)
+            if segment and segment.inode == cached.inode:
+                record_id = id_at(segment, cached.offset)
+                if record_id == cached.msg_id:
+                    return _Start(position, cached.offset, is_record_id=True)
+                if is_preamble_id(cached.msg_id) or (record_id and record_id == record_of(cached.msg_id)):
+                    return _Start(position, cached.offset, is_record_id=False)
                 return None
     return None
 
 
 def _search_preambles(log: LogSnapshot, msg_id: str) -> tuple[int, int] | None:
-    """The oldest segment with that one-line message above its first record: each may have one, and
-    a reader had better see some again than miss some."""
+    """The oldest segment with that one-line message above its first record. Several may have one: it is
+    better to read some messages again than to miss some."""
     for position in range(len(log)):
         with log.segment(position) as segment:
             for message in chain.from_iterable(_decoded(Decoder(), segment, 0)) if segment else ():

@@ -1,8 +1,8 @@
 """Finding a record in a segment without reading all of it.
 
 Ids increase in file order, so a record is found by bisecting the bytes, in some microseconds
-whatever the size. Only an exact hit counts: on a miss (foreign or merged files, edits by hand)
-the caller scans. (SPEC.md, "Reading".)
+whatever the size of the file. Only an exact match counts: without one (foreign or merged files,
+edits by hand) all segments are scanned. (SPEC.md, "Reading".)
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from messagebus.codec.framing import START_PATTERN, id_of
 from messagebus.msgid import order, time_of
 
 _CHUNK = 256 * 1024  # bytes read at a time when scanning
-WINDOW = 16 * 1024  # bytes below which bisecting gives way to searching
-_PROBE = 2 * 1024  # bytes read to find the first record behind a point
+WINDOW = 16 * 1024  # bytes: a range of this size is scanned rather than bisected
+_PROBE = 2 * 1024  # bytes read to find the first record after a point
 _LONGEST_START = 512  # bytes that a record's start and id line may take (a foreign id may be longer)
 
 _START = re.compile(START_PATTERN + rb"([^\n]*)")
 _START_BEFORE_ID = re.compile(START_PATTERN + rb"[ \t]*\Z")
-_BEHIND_ID = re.compile(rb"[ \t\r]*(\n|\Z)")
+_AFTER_ID = re.compile(rb"[ \t\r]*(\n|\Z)")
 
 
 def search(log: LogSnapshot, msg_id: str) -> tuple[int, int] | None:
-    """Bisect the newest segment that can hold ``msg_id``; on a miss, scan them all."""
+    """The number of the segment with the record ``msg_id``, and its offset there; None where there is none."""
     position = _newest_that_can_hold(log, msg_id)
     if position >= 0:
         with log.segment(position) as segment:
@@ -41,8 +41,8 @@ def search(log: LogSnapshot, msg_id: str) -> tuple[int, int] | None:
 
 
 def _newest_that_can_hold(log: LogSnapshot, msg_id: str) -> int:
-    """The newest segment whose first id is not behind ``msg_id``; -1 where there is none. Most
-    cursors are in the last: from there in strides that double, then by bisecting."""
+    """The newest segment whose first id is not after ``msg_id``; -1 where there is none. Most cursors
+    are in the last segment: so search back from it in steps that double, then bisect."""
     low, high, stride = len(log) - 1, len(log), 1
     while low >= 0 and not _starts_before(log, low, msg_id):
         low, high, stride = max(low - stride, -1), low, 2 * stride
@@ -58,18 +58,18 @@ def _newest_that_can_hold(log: LogSnapshot, msg_id: str) -> int:
 def _starts_before(log: LogSnapshot, position: int, msg_id: str) -> bool:
     with log.segment(position) as segment:
         first = _first_record(segment, segment.start, segment.size) if segment else None
-    mine, wanted = order(first[1]) if first else None, order(msg_id)
-    return mine is not None and wanted is not None and mine <= wanted
+    here, wanted = order(first[1]) if first else None, order(msg_id)
+    return here is not None and wanted is not None and here <= wanted
 
 
 def id_at(segment: Segment, offset: int) -> str | None:
-    """The id of the record that starts here."""
+    """The id of the record that starts at ``offset``."""
     match = _START.match(b"\n\n" + os.pread(segment.fd, _LONGEST_START, offset))
     return id_of(match[1]) if match else None
 
 
 def _bisect(segment: Segment, msg_id: str) -> int | None:
-    """The offset of the record ``msg_id``, supposing that ids increase and hold a time."""
+    """The offset of the record ``msg_id``, if ids increase and hold a time."""
     wanted = order(msg_id)
     low, high = segment.start, segment.size
     probe = max(high - 4 * WINDOW, low)  # most cursors are near the end
@@ -87,7 +87,7 @@ def _bisect(segment: Segment, msg_id: str) -> int | None:
 
 
 def first_since(segment: Segment, ms: int) -> int:
-    """An offset before which every record is older than ``ms`` since 1970 (0: none may be)."""
+    """An offset before which every record is older than ``ms`` since 1970 (0: there may be none)."""
     low, high = segment.start, segment.size
     while high - low > WINDOW:
         probe = (low + high) // 2
@@ -102,8 +102,8 @@ def first_since(segment: Segment, ms: int) -> int:
 
 
 def _first_record(segment: Segment, start: int, end: int) -> tuple[int, str] | None:
-    """The first record that starts in these bytes (a start counts from the line end in front
-    of its blank line): where, and its id."""
+    """The offset and the id of the first record that starts in these bytes. (A start includes the line
+    end above its blank line.)"""
     text = _line_ends_before(segment, start)
     offset = start - len(text)
     size = _PROBE
@@ -123,9 +123,9 @@ def _first_record(segment: Segment, start: int, end: int) -> tuple[int, str] | N
 
 
 def _scan(segment: Segment, msg_id: str, low: int, high: int) -> int | None:
-    """The offset of the record ``msg_id`` that starts in these bytes, by looking at all."""
-    needle = msg_id.encode("utf-8", "surrogatepass")  # a lone surrogate is in no file
-    if not needle or needle != needle.strip(b" \t\r\n"):  # nor is such an id
+    """The offset of the record ``msg_id`` that starts in these bytes, by reading all of them."""
+    needle = msg_id.encode("utf-8", "surrogatepass")  # no file holds a lone surrogate
+    if not needle or needle != needle.strip(b" \t\r\n"):  # nor such an id
         return None
     overlap = _LONGEST_START + len(needle)
     text = _line_ends_before(segment, low)
@@ -137,7 +137,7 @@ def _scan(segment: Segment, msg_id: str, low: int, high: int) -> int | None:
             break
         text += data
         for start, at_the_end in _starts_with_id(text, needle):
-            if not at_the_end or offset + len(text) >= segment.size:  # else the id may go on
+            if not at_the_end or offset + len(text) >= segment.size:  # otherwise the id may continue
                 return offset + start
         offset += max(len(text) - overlap, 0)
         text = text[-overlap:]
@@ -145,20 +145,20 @@ def _scan(segment: Segment, msg_id: str, low: int, high: int) -> int | None:
 
 
 def _starts_with_id(text: bytes, needle: bytes) -> Iterator[tuple[int, bool]]:
-    """Where records with this id start, and whether the text ends there. (A pattern made for the id
-    would take longer than the search, and drive those of others out of the cache of ``re``.)"""
+    """The offsets of records with this id, and whether the text ends after it. (Compiling a pattern for the
+    id would take longer than the search, and evict other patterns from the cache of ``re``.)"""
     at = text.find(needle)
     while at >= 0:
         start = _START_BEFORE_ID.search(text, max(at - _LONGEST_START, 0), at)
-        behind = _BEHIND_ID.match(text, at + len(needle))
-        if start and behind:
-            yield text.index(b"---", start.start()), not behind[1]
+        line_end = _AFTER_ID.match(text, at + len(needle))
+        if start and line_end:
+            yield text.index(b"---", start.start()), not line_end[1]
         at = text.find(needle, at + 1)
 
 
 def _line_ends_before(segment: Segment, offset: int) -> bytes:
     """What to put before the bytes at ``offset``, so that the first record, which needs no blank
-    line in front, looks like every other."""
+    line, looks like any other."""
     return b"\n\n" if offset == segment.start else b""
 
 
@@ -168,8 +168,8 @@ def start_of_last(segment: Segment, n: int) -> int:
 
 
 def starts_backwards(fd: int, first: int, size: int) -> Iterator[int]:
-    """Where the records that start in the first ``size`` bytes do, the newest first; the oldest is
-    at ``first``."""
+    """The offsets of the records that start in the first ``size`` bytes, newest first; the oldest one
+    starts at ``first``."""
     stride = WINDOW
     while size > first:
         low = max(size - stride, first)

@@ -23,7 +23,7 @@ from messagebus.errors import BusError, GapWarning, InvalidBusPathError
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 STAMP = "%Y%m%d-%H%M%S-%f"
 _ARCHIVE = re.compile(r"\.(\d{8}-\d{6}(-\d{6})?)\.archived")
-_KINDS = {
+_FILE_TYPES = {
     stat.S_IFDIR: "a directory", stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
 }  # fmt: skip
@@ -38,20 +38,20 @@ def open_to_read(path: str) -> int | None:
 
 
 def open_archive(path: str) -> int | None:
-    """A descriptor on an archive; None where it is gone, or is no file but named like one.
+    """A descriptor on an archive; None where it was removed, or is not a file.
 
-    Raises InvalidBusPathError for a link: to skip it would hide messages, to follow it is unsafe.
+    Raises InvalidBusPathError for a link: skipping it would hide messages, and following it is unsafe.
     """
-    found = _file_type(path)
-    if found == stat.S_IFLNK:
+    file_type = _file_type(path)
+    if file_type == stat.S_IFLNK:
         raise InvalidBusPathError(f"the archive {path} is a symbolic link; put the file itself there")
-    return open_to_read(path) if found == stat.S_IFREG else None
+    return open_to_read(path) if file_type == stat.S_IFREG else None
 
 
 def open_file(path: str, flags: int) -> int:
-    """A descriptor on a file that there is. Raises InvalidBusPathError where it is no regular file."""
-    if (found := _file_type(path)) not in (None, stat.S_IFREG):
-        raise _not_regular(path, found)  # before opening: to open a device can be to act on it
+    """A descriptor on an existing file. Raises InvalidBusPathError where it is not a regular file."""
+    if (file_type := _file_type(path)) not in (None, stat.S_IFREG):
+        raise _not_regular(path, file_type)  # before opening: opening a device can have effects
     try:
         fd = os.open(path, flags | _FLAGS)
     except OSError as error:
@@ -59,13 +59,13 @@ def open_file(path: str, flags: int) -> int:
             raise _not_regular(path, stat.S_IFLNK) from None
         raise
     try:
-        found = stat.S_IFMT(os.fstat(fd).st_mode)
+        file_type = stat.S_IFMT(os.fstat(fd).st_mode)
     except OSError:
         os.close(fd)
         raise
-    if found != stat.S_IFREG:
+    if file_type != stat.S_IFREG:
         os.close(fd)
-        raise _not_regular(path, found)
+        raise _not_regular(path, file_type)
     return fd
 
 
@@ -76,16 +76,16 @@ def _file_type(path: str) -> int | None:
         return None
 
 
-def _not_regular(path: str, found: int | None) -> InvalidBusPathError:
-    kind = _KINDS.get(found or 0, "no regular file")
-    return InvalidBusPathError(f"{path} is {kind}; a bus must be a regular file, so name one")
+def _not_regular(path: str, file_type: int | None) -> InvalidBusPathError:
+    text = _FILE_TYPES.get(file_type or 0, "not a regular file")
+    return InvalidBusPathError(f"{path} is {text}; a bus must be a regular file: name one")
 
 
 def nameless(path: str) -> str:
-    """What to say of a file at its path that no directory holds: only a mount keeps it there."""
+    """The error for a file that has no name left: it is at its path only because it is mounted there."""
     return (
-        f"{path} was replaced where it is mounted from, and what is mounted here is the old file, which others "
-        "do not see any more: mount its directory, not the file"
+        f"{path} was replaced where it is mounted from; mounted here is the old file, which is no longer seen "
+        "outside of this mount: mount its directory, not the file"
     )
 
 
@@ -106,18 +106,18 @@ def is_same(one: str, other: str) -> bool:
 
 
 def add_filename(error: OSError, path: str) -> None:
-    """Let an error say which file it is about: what fails on a descriptor names none."""
+    """Let an error name its file: one that was raised for a descriptor names none."""
     if error.filename is None and not isinstance(error, BusError):
         error.filename = path
 
 
 def flush_directory(path: str) -> None:
-    """Make the names beside ``path`` last."""
+    """Make the names in the directory of ``path`` durable. Raises OSError."""
     directory = os.path.dirname(path)
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError:
-        os.sync()  # everything there is: a directory that may not be listed cannot be flushed alone
+        os.sync()  # flushes everything: a directory that may not be listed cannot be flushed alone
         return
     try:
         os.fsync(fd)
@@ -151,7 +151,7 @@ def archive_moment(path: str, archive: str) -> datetime | None:
 def list_archives(path: str) -> list[str]:
     """The archives of ``path``, oldest first.
 
-    Raises PermissionError where the directory may be searched and not listed: there may be some.
+    Raises PermissionError where the directory may be searched but not listed: there may be some.
     """
     directory, name = os.path.split(path)
     try:
@@ -166,16 +166,16 @@ def list_archives(path: str) -> list[str]:
 
 
 def archives_in_sight(path: str) -> list[str]:
-    """``list_archives``; a GapWarning where the directory may not be listed, and none then."""
+    """``list_archives``; where the directory may not be listed, none and a GapWarning."""
     try:
         return list_archives(path)
     except PermissionError as error:
-        warnings.warn(f"{error.filename}: {error.strerror}; what they hold is missing", GapWarning, stacklevel=2)
+        warnings.warn(f"{error.filename}: {error.strerror}; their messages are missing", GapWarning, stacklevel=2)
         return []
 
 
 def next_archive(path: str, now: datetime) -> str:
-    """A name for a new archive: later than any there is, so that none is ever reused."""
+    """A name for a new archive: later than every existing one, so that no name is reused."""
     archives = list_archives(path)
     newest = archive_moment(path, archives[-1]) if archives else None
     if newest and newest >= now:
@@ -186,8 +186,8 @@ def next_archive(path: str, now: datetime) -> str:
 class Segment(NamedTuple):
     """One open file of the log.
 
-    ``start`` is where its first record does (``size`` where there is none), ``size`` where reading
-    it ends; ``closed`` says it is an archive, which never grows.
+    ``start`` is the offset of its first record (``size`` where there is none), ``size`` the offset at
+    which reading ends; ``closed`` says that it is an archive, which does not grow.
     """
 
     fd: int
@@ -200,8 +200,8 @@ class Segment(NamedTuple):
 class LogSnapshot:
     """A snapshot of the files of a log: archives by name, the live file open.
 
-    Without archives, and with a GapWarning, where the directory may not be listed; unless
-    ``listed`` is the stricter ``list_archives``.
+    Where the directory may not be listed, it has no archives and gives a GapWarning; or, with the stricter
+    ``list_archives`` as ``listed``, raises PermissionError.
     """
 
     def __init__(self, path: str, listed: Callable[[str], list[str]] = archives_in_sight) -> None:
@@ -219,8 +219,8 @@ class LogSnapshot:
     def segment(self, position: int) -> Iterator[Segment | None]:
         """The segment at ``position``, oldest first.
 
-        None for an archive that was removed since it was listed (with a GapWarning), or for
-        something else than a file that is named like one.
+        None for an archive that was removed since it was listed (with a GapWarning), or that is not
+        a file.
         """
         if position < len(self._archives):
             fd = open_archive(archive := self.name(position))
@@ -245,14 +245,14 @@ class LogSnapshot:
 
 
 def whole(fd: int, *, closed: bool) -> Segment:
-    """All that an open file holds now."""
+    """An open file with all that it holds now."""
     status = os.fstat(fd)
     return Segment(fd, status.st_ino, first_record(fd, status.st_size), status.st_size, closed)
 
 
 def _snapshot(path: str, listed: Callable[[str], list[str]]) -> tuple[int | None, int, list[str]]:
-    """The live file, its size, and the archives of one moment: whatever is rotated while we look is
-    looked at again, or it would be in neither."""
+    """The live file, its size, and the archives at one moment. Repeated when there is a rotation in
+    between: otherwise the rotated file would be in neither."""
     while True:
         live = open_to_read(path)
         if live is None:
@@ -265,11 +265,13 @@ def _snapshot(path: str, listed: Callable[[str], list[str]]) -> tuple[int | None
             status = os.fstat(live)
             if os.path.samestat(status, os.lstat(path)):
                 if not status.st_nlink:
-                    warnings.warn(f"{nameless(path)}; what was posted there since is missing", GapWarning, stacklevel=2)
-                kept, live = live, None
-                return kept, status.st_size, archives
+                    warnings.warn(
+                        f"{nameless(path)}; messages posted there since then are missing", GapWarning, stacklevel=2
+                    )
+                opened, live = live, None
+                return opened, status.st_size, archives
         except FileNotFoundError:
-            pass  # rotated or deleted just now: look again
+            pass  # rotated or deleted just now: repeat
         finally:
             if live is not None:
                 os.close(live)

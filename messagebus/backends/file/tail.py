@@ -1,6 +1,7 @@
-"""Where the next record goes, found by reading back from the end of a file no further than it takes.
+"""Where the next record goes: the append point, found by reading back from the end of a file only as
+far as needed.
 
-``codec/tail.py`` says what of that end a crash left (SPEC.md, "Recovery").
+``codec/tail.py`` decides which bytes at the end a crash left (SPEC.md, "Recovery").
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from messagebus.backends.file.search import starts_backwards
 from messagebus.backends.file.segments import archives_in_sight, open_archive
 from messagebus.codec import AppendPoint, find_append_point
 
-WINDOW = 64 * 1024  # bytes of the end of a file looked over at first
-_LONGEST_LEAD = 64  # bytes that the blank line before a record may take
+WINDOW = 64 * 1024  # bytes read from the end of a file at first
+_LONGEST_SEPARATOR = 64  # bytes that the blank line before a record may take
 
 
 def append_point(fd: int, start: int, size: int) -> AppendPoint:
-    """The append point at the end of the bytes from ``start`` to ``size``."""
+    """The append point after the bytes from ``start`` to ``size``."""
     low = max(start, size - WINDOW)
     data = os.pread(fd, size - low, low)
     if not data.endswith(b"\0"):
@@ -30,7 +31,7 @@ def append_point(fd: int, start: int, size: int) -> AppendPoint:
 
 
 def _append_point_far_back(fd: int, start: int, size: int) -> AppendPoint:
-    """The same where blocks at the end were never written, or the last record is a long one."""
+    """``append_point`` where blocks at the end were never written, or the last record is long."""
     end = _end_of_text(fd, start, size)
     first = start or first_record(fd, end)
     starts = takewhile(lambda at: at >= start, starts_backwards(fd, first, end))
@@ -41,12 +42,12 @@ def _append_point_far_back(fd: int, start: int, size: int) -> AppendPoint:
         point = point._replace(truncate_to=low + point.truncate_to)
         if point.last_id:
             break
-        low = next((max(start, at - _LONGEST_LEAD) for at in starts if at < low), None)
+        low = next((max(start, at - _LONGEST_SEPARATOR) for at in starts if at < low), None)
     return point
 
 
 def _end_of_text(fd: int, start: int, size: int) -> int:
-    """Where the NULs at the end begin: blocks that a crash left unwritten (SPEC.md, "Recovery")."""
+    """Where the NULs at the end start: blocks that a crash left unwritten (SPEC.md, "Recovery")."""
     while size > start:
         low = max(start, size - WINDOW)
         kept = len(os.pread(fd, size - low, low).rstrip(b"\0"))
@@ -72,6 +73,6 @@ def last_archived_id(path: str) -> str | None:
 
 
 def last_own_id(fd: int, size: int) -> str | None:
-    """The last id that this library made, among the last records of the first ``size`` bytes."""
+    """The last own id among the last records of the first ``size`` bytes."""
     low = max(size - WINDOW, 0)
     return codec.last_own_id(os.pread(fd, size - low, low), whole_file=low == 0)

@@ -1,8 +1,8 @@
 """Waiting for a log to change: file events where they work, polling everywhere.
 
-One watchdog observer serves the process, one watch a directory. An event only wakes; whether
-the log differs is always read off the file itself, so a lost event costs a poll interval and
-no message.
+One watchdog observer serves the whole process, with one watch for each directory. An event only
+wakes: whether the log differs is always read from the file itself, so a lost event costs a poll
+interval and no message.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from messagebus.backends.file.segments import archives_in_sight
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver, ObservedWatch
 
-_DESCRIPTORS = 8  # what events take, and some for reading
+_DESCRIPTORS = 8  # that events need, and a few for reading
 
 Mark = tuple[int, int, int] | tuple[str, ...]
 
 
 class FileWatch:
-    """Watches one bus path, whether or not anything is there yet."""
+    """Watches one bus path, where a file may not exist yet."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._subscribed_to: tuple[str, int] | None = None  # a directory and its inode
-        self.name = ""  # of what is waited for there
+        self.name = ""  # the entry of that directory whose events wake
         self.woken = threading.Event()
 
     def mark(self) -> Mark:
@@ -35,11 +35,11 @@ class FileWatch:
         try:
             status = os.lstat(self._path)
         except (FileNotFoundError, NotADirectoryError):
-            return tuple(archives_in_sight(self._path)[-1:])  # a file may have come and gone between two looks
+            return tuple(archives_in_sight(self._path)[-1:])  # a file may have been created and rotated in between
         return status.st_ino, status.st_size, status.st_mtime_ns
 
     def wait(self, mark: Mark, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds for the file to differ from ``mark``; does it?"""
+        """Wait up to ``timeout`` seconds until the file differs from ``mark``; False if it does not."""
         self._subscribe()
         if self.mark() != mark:
             return True
@@ -55,18 +55,18 @@ class FileWatch:
             _hub.unsubscribe(directory, self)
 
     def _subscribe(self) -> None:
-        """Ask for events of the directory, again if it is replaced; of the nearest above it that
-        there is, until it is made."""
+        """Subscribe to events of the directory, again if it was replaced; until it exists, to those of
+        the nearest directory above it."""
         while (wanted := self._nearest()) and wanted[:2] != self._subscribed_to:
             directory, inode, name = wanted
             self.close()
             self.name = name
             if not _hub.subscribe(directory, inode, self):
                 return
-            self._subscribed_to = directory, inode  # and look once more: a nearer one may be there now
+            self._subscribed_to = directory, inode  # then check again: a nearer one may exist by now
 
     def _nearest(self) -> tuple[str, int, str] | None:
-        """The nearest directory on the way to the file, its inode, and the next name on that way."""
+        """The nearest existing directory on the path to the file, its inode, and the next name on that path."""
         directory = self._path
         while True:
             directory, name = os.path.split(directory)
@@ -80,7 +80,7 @@ class FileWatch:
 
 
 class _Watched(NamedTuple):
-    """A directory that events come from, and who waits for them."""
+    """A directory that sends events, and the watches that they wake."""
 
     inode: int
     observed: ObservedWatch
@@ -88,23 +88,23 @@ class _Watched(NamedTuple):
 
 
 class _Hub:
-    """The process's one observer, and who waits for which directory."""
+    """The one observer of the process, and which watches wait for which directory."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Begin without an observer, as a forked child must: its threads stay with the parent."""
+        """Start without an observer, as a forked child must: threads are not inherited."""
         self._lock = threading.Lock()
         self._observer: BaseObserver | None = None
         self._directories: dict[str, _Watched] = {}
 
     def subscribe(self, directory: str, inode: int, watch: FileWatch) -> bool:
-        """Wake ``watch`` by events from now on; False where there are none to be had."""
+        """Let events wake ``watch`` from now on; False where there are no events."""
         with self._lock:
             watched = self._directories.get(directory)
             if watched is None or watched.inode != inode:
-                # A directory made anew needs a new watch, also for those who have the old one.
+                # A directory that was replaced needs a new observation, also for the watches of the old one.
                 watches = watched.watches if watched else set()
                 self._unwatch(directory)
                 if not self._watch(directory, inode, watches):
@@ -113,7 +113,7 @@ class _Hub:
             return True
 
     def unsubscribe(self, directory: str, watch: FileWatch) -> None:
-        """No more events for ``watch``."""
+        """Stop waking ``watch``."""
         with self._lock:
             watched = self._directories.get(directory)
             if watched:  # else it was subscribed before a fork
@@ -122,7 +122,7 @@ class _Hub:
                     self._unwatch(directory)
 
     def _watch(self, directory: str, inode: int, watches: set[FileWatch]) -> bool:
-        from watchdog import events, observers  # 40 ms, and only who follows needs it
+        from watchdog import events, observers  # takes 40 ms, and only followers need it
 
         class Handler(events.FileSystemEventHandler):
             def on_any_event(self, event: events.FileSystemEvent) -> None:
@@ -136,17 +136,17 @@ class _Hub:
             events.FileModifiedEvent,
             events.FileMovedEvent,
             events.FileDeletedEvent,
-            events.DirCreatedEvent,  # of one that the file is to be in
+            events.DirCreatedEvent,  # of a directory above the file
             events.DirMovedEvent,
         ]
         try:
             if self._observer is None:
-                _ask_for_descriptors()
+                _require_descriptors()
                 observer = observers.Observer()
                 observer.start()
                 self._observer = observer
             observed = self._observer.schedule(Handler(), directory, event_filter=wanted)
-        except OSError:  # no events here, or out of watches: whoever waits polls
+        except OSError:  # no events here, or no watches left: the caller polls
             self._stop_if_idle()
             return False
         self._directories[directory] = _Watched(inode, observed, watches)
@@ -165,9 +165,9 @@ class _Hub:
             self._observer = None
 
 
-def _ask_for_descriptors() -> None:
-    """Raise OSError where descriptors run out: watchdog would lose the first that it gets if there
-    were no more, and reading comes before events."""
+def _require_descriptors() -> None:
+    """Raise OSError where too few descriptors are left: watchdog would leak the first that it gets if
+    the next one failed, and reading comes before events."""
     taken: list[int] = []
     try:
         while len(taken) < _DESCRIPTORS:
