@@ -38,6 +38,7 @@ class MessageBus:
         second attempt; doubled before each further one.
     fsync: flush each append to disk before returning.
     auto_rotate_bytes: size from which the file becomes an archive; 0: never.
+    make_directories: create missing directories of the file when a valid message is appended.
     max_body_bytes: the longest body that is accepted, in bytes of UTF-8.
 
     Raises InvalidBusPathError for a path that cannot name a file, ValueError for an option
@@ -54,6 +55,7 @@ class MessageBus:
         retry_backoff: float = 0.1,
         fsync: bool = False,
         auto_rotate_bytes: int = 0,
+        make_directories: bool = False,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         for name, value, least in (
@@ -75,7 +77,9 @@ class MessageBus:
         if isinstance(path, str | os.PathLike):
             from messagebus.backends.file import AppendOptions, FileBackend  # other backends do not need them
 
-            options = AppendOptions(lock_timeout, max_retries, retry_backoff, fsync, auto_rotate_bytes)
+            options = AppendOptions(
+                lock_timeout, max_retries, retry_backoff, fsync, auto_rotate_bytes, make_directories
+            )
             self._opened_by = _absolute(os.fspath(path))
             self._backend = FileBackend(self._opened_by, options)
         elif hasattr(path, "append"):

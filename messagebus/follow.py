@@ -36,7 +36,7 @@ class Follower:
         self._cursor = since_id  # the read position: after a loss, it goes back
         self._last_delivered = since_id
         self._delivered = _DeliveredIDs(since_id)
-        self._read_again: frozenset[str] = frozenset()  # ids that the cursor went back behind
+        self._read_again: frozenset[str] = frozenset()  # delivered before the cursor went back
         self._loss: SinceIDNotFoundError | None = None  # that no warning was given of yet
 
     def start(self) -> Generator[Message, None, None]:

@@ -110,12 +110,6 @@ def misdirection(flags: Flags, bus: Resolved) -> str | None:
     return None
 
 
-def make_directories(bus: Resolved) -> None:
-    """Create the directories of a bus if it is under the root."""
-    if bus.managed:
-        os.makedirs(os.path.dirname(bus.value), exist_ok=True)
-
-
 def scope(flags: Flags, bus: str) -> dict[str, Resolved]:
     """``project_id``, ``task_id`` and ``run_id``, without those that no source names.
 

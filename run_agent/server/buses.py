@@ -58,7 +58,7 @@ class BusRegistry:
     def __init__(self, root: str, **options: Any) -> None:
         """``options`` are those of MessageBus."""
         self._root = os.path.abspath(root)
-        self._options = options
+        self._options = {"make_directories": True, **options}
         self._lock = threading.Lock()
         self._buses: OrderedDict[BusRef, MessageBus] = OrderedDict()
 
@@ -71,12 +71,6 @@ class BusRegistry:
             stale = self._buses.popitem(last=False)[1] if len(self._buses) > _MAX_OPEN_BUSES else None
         if stale:
             stale.close()  # a thread that is still using it reopens it
-        return bus
-
-    def bus_to_post(self, ref: BusRef) -> MessageBus:
-        """The bus, in a directory that exists. Raises ApiError and OSError."""
-        bus = self.bus(ref)
-        os.makedirs(os.path.dirname(self._path(ref)), exist_ok=True)
         return bus
 
     def exists(self, ref: BusRef) -> bool:

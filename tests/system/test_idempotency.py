@@ -185,7 +185,7 @@ def test_remembering_keys_costs_no_more_than_the_keys(path):
     bus = MessageBus(path)
     for number in range(300):
         bus.append_message(draft(), idempotency_key=f"{number}")
-    seen = bus._backend._appender._keys._seen
+    seen = bus._backend._appender._keys._positions
     assert sum(map(len, seen.values())) <= 300
 
 

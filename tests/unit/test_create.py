@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,15 @@ from typing import Any
 
 import pytest
 
-from messagebus import Draft, MessageBus, check_bus, repair_bus, replace
+from messagebus import (
+    Draft,
+    InvalidBusPathError,
+    InvalidMessageError,
+    MessageBus,
+    check_bus,
+    repair_bus,
+    replace,
+)
 from messagebus.backends.file import create, segments
 
 FACT = Draft("FACT", "demo", "a fact")
@@ -171,3 +180,24 @@ def test_what_a_kill_leaves_is_found_and_removed(path: Path) -> None:
     assert ("BUS011", str(left)) in [(finding.code, finding.path) for finding in check_bus(path)]
     repair_bus(path)
     assert not left.exists()
+
+
+def test_directories_are_made_when_a_valid_message_is_appended(tmp_path: Path) -> None:
+    path = tmp_path / "project" / "task" / "bus.md"
+    with pytest.raises(InvalidBusPathError, match="create it first"):
+        MessageBus(path).append_message(Draft("FACT", "demo"))
+    bus = MessageBus(path, make_directories=True)
+    assert bus.read_messages() == []
+    with pytest.raises(InvalidMessageError):
+        bus.append_message(Draft("", "demo"))
+    assert list(tmp_path.iterdir()) == []
+    posted = [bus.append_message(Draft("FACT", "demo"))]
+    shutil.rmtree(tmp_path / "project")
+    posted = [bus.append_message(Draft("FACT", "demo"))]
+    assert bus.read_messages() == posted
+
+
+def test_directories_that_cannot_be_made_are_named(tmp_path: Path) -> None:
+    (tmp_path / "project").write_text("a file")
+    with pytest.raises(OSError, match="project"):
+        MessageBus(tmp_path / "project/task/bus.md", make_directories=True).append_message(Draft("FACT", "demo"))

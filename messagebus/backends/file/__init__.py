@@ -37,6 +37,7 @@ class AppendOptions(NamedTuple):
     retry_backoff: float
     fsync: bool
     auto_rotate_bytes: int
+    make_directories: bool
 
 
 class FileBackend:

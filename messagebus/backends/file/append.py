@@ -98,7 +98,7 @@ class Appender:
         """Take a descriptor, a mutex and randomness of its own, as a forked child must."""
         with suppress(OSError):  # the rest must be reset in any case: the mutex may be locked for ever
             self._file.close()
-        self._file = LiveFile(self._path)
+        self._file = LiveFile(self._path, make_directories=self._options.make_directories)
         self._mutex = threading.Lock()
         self._tail: _Tail | None = None
         self._last_id: str | None = None  # the last that this appender made: the log may no longer hold it

@@ -23,14 +23,17 @@ _NEW = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 NO_LINKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK}
 
 
-def open_to_append(path: str) -> int:
-    """A descriptor on the bus file, which is created where there is none.
+def open_to_append(path: str, *, make_directories: bool = False) -> int:
+    """A descriptor on the bus file, which is created where there is none; so are the directories above it,
+    with ``make_directories``.
 
-    Raises InvalidBusPathError where its directory is missing, or the path is not a regular file.
+    Raises InvalidBusPathError where its directory is missing, or the path is not a regular file; OSError.
     """
     while True:
         with suppress(FileNotFoundError, NotADirectoryError):
             return open_file(path, os.O_RDWR | os.O_APPEND)
+        if make_directories:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
         fd = _create(path)
         if fd is not None:
             return fd

@@ -20,8 +20,9 @@ flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 class LiveFile:
     """The file at one bus path. Only one thread at a time may use it."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, make_directories: bool = False) -> None:
         self.path = path
+        self._make_directories = make_directories
         self.fd = -1
         self._inode = self._device = 0
         self._opened = self._name_flushed = 0  # number of opens; that number at the last flush of the name
@@ -97,7 +98,7 @@ class LiveFile:
             self._name_flushed = opened
 
     def _open(self) -> None:
-        self.fd = open_to_append(self.path)
+        self.fd = open_to_append(self.path, make_directories=self._make_directories)
         opened = os.fstat(self.fd)
         self._inode, self._device = opened.st_ino, opened.st_dev
         self._opened += 1

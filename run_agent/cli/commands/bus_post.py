@@ -84,15 +84,13 @@ def post(**options: Any) -> int:
     if misdirection := context.misdirection(flags, target):
         output.warn(f"Warning: {misdirection}")
     fields = _fields(flags, target.value, options)
-    with _open(target.value, options) as bus:
+    with _open(target, options) as bus:
         if options["jsonl"]:
-            context.make_directories(target)
             return _post_lines(bus, fields, options)
         draft = _draft(fields, options)
-        bus.check_message(draft)  # before the body is typed, which an error would lose
+        if options["edit"] or options["body"] in (None, "-"):
+            bus.check_message(draft)  # before the body is typed or read, which an error would lose
         draft = replace(draft, body=_body(options, bus.max_body_bytes))
-        bus.check_message(draft)
-        context.make_directories(target)
         try:
             stored = bus.append_message(draft, idempotency_key=options["idempotency_key"])
         except (BusError, OSError):
@@ -112,11 +110,15 @@ def _fields(flags: context.Flags, bus: str, options: dict[str, Any]) -> dict[str
     }
 
 
-def _open(path: str, options: dict[str, Any]) -> MessageBus:
-    settings: dict[str, Any] = {"fsync": options["fsync"], "auto_rotate_bytes": options["rotate_bytes"]}
+def _open(target: context.Resolved, options: dict[str, Any]) -> MessageBus:
+    settings: dict[str, Any] = {
+        "fsync": options["fsync"],
+        "auto_rotate_bytes": options["rotate_bytes"],
+        "make_directories": target.managed,
+    }
     if options["lock_timeout"] is not None:
         settings |= {"lock_timeout": options["lock_timeout"], "max_retries": 1}
-    return MessageBus(path, **settings)
+    return MessageBus(target.value, **settings)
 
 
 def _print(messages: list[Message], options: dict[str, Any]) -> None:

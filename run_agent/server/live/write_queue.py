@@ -35,11 +35,12 @@ class WriteQueue:
 
     async def append(self, ref: BusRef, draft: Draft, key: str | None) -> Message:
         """Store one message. Raises ApiError, and what ``append_message`` raises."""
-        self._buses.bus(ref).check_message(draft)  # before its directory is created
+        bus = self._buses.bus(ref)
+        bus.check_message(draft)  # here, so that one invalid post neither waits nor splits the batch of others
         queue = self._queues.get(ref)
         if queue is None:
             queue = self._queues[ref] = []
-            task = asyncio.create_task(self._drain(ref, queue))
+            task = asyncio.create_task(self._drain(ref, bus, queue))
             self._tasks.add(task)  # the loop itself keeps only a weak reference
             task.add_done_callback(self._tasks.discard)
         elif len(queue) >= _MAX_WAITING:
@@ -48,10 +49,10 @@ class WriteQueue:
         queue.append(post)
         return await post.result
 
-    async def _drain(self, ref: BusRef, queue: list[_Post]) -> None:
+    async def _drain(self, ref: BusRef, bus: MessageBus, queue: list[_Post]) -> None:
         while queue:
             posts, queue[:] = queue[:], []
-            outcomes = await run_in_threadpool(self._append_group, ref, posts)
+            outcomes = await run_in_threadpool(_append_group, bus, posts)
             for post, outcome in zip(posts, outcomes, strict=True):
                 if post.result.cancelled():
                     continue  # its client has disconnected; it is stored all the same
@@ -61,19 +62,19 @@ class WriteQueue:
                     post.result.set_result(outcome)
         del self._queues[ref]
 
-    def _append_group(self, ref: BusRef, posts: list[_Post]) -> Sequence[Message | Exception]:
-        """The message of each post, or the error that it gets."""
-        try:
-            bus = self._buses.bus_to_post(ref)
-            if len(posts) > 1 and not any(post.key for post in posts):
-                return bus.append_messages([post.draft for post in posts])
-        except InvalidMessageError:
-            pass  # at least one of them is invalid: append them one by one
-        except DurabilityError as error:  # all of them are stored: each error names its own message
-            return [DurabilityError(error.path, (msg_id,), error.reason) for msg_id in error.msg_ids]
-        except Exception as error:  # noqa: BLE001 - raised again where each post waits
-            return [error] * len(posts)
-        return [_append(bus, post) for post in posts]
+
+def _append_group(bus: MessageBus, posts: list[_Post]) -> Sequence[Message | Exception]:
+    """The message of each post, or the error that it gets."""
+    try:
+        if len(posts) > 1 and not any(post.key for post in posts):
+            return bus.append_messages([post.draft for post in posts])
+    except InvalidMessageError:
+        pass  # at least one of them is invalid: append them one by one
+    except DurabilityError as error:  # all of them are stored: each error names its own message
+        return [DurabilityError(error.path, (msg_id,), error.reason) for msg_id in error.msg_ids]
+    except Exception as error:  # noqa: BLE001 - raised again where each post waits
+        return [error] * len(posts)
+    return [_append(bus, post) for post in posts]
 
 
 def _append(bus: MessageBus, post: _Post) -> Message | Exception:
