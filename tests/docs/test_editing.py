@@ -19,7 +19,7 @@ TRIED = [block for block in blocks(HOME / "docs/editing.md") if "test_editing" i
 BLOCKS = {block.language: block.text for block in TRIED if block.language}
 [LINE] = {block.text for block in (*TRIED, *blocks(HOME / "README.md")) if block.text.startswith("[")}
 [RECORD] = (block.text for block in TRIED if "msg_id" in block.text and not block.language)
-find = runpy.run_path(str(HOME / "tests/system/editors.py"))["find"]
+find = runpy.run_path(str(HOME / "tests/system/programs/editors.py"))["find"]
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from patience import SECONDS
 import messagebus
 from messagebus import Message, MessageBus
 
-WORKER = Path(__file__).with_name("worker.py")
-DISK = Path(__file__).with_name("disk.py")
+WORKER = Path(__file__).parent / "programs/worker.py"
+DISK = Path(__file__).parent / "programs/disk_model.py"
 LIBRARY = str(Path(messagebus.__file__).parents[1])
 
 

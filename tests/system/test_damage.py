@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import importlib.util
 import json
 import os
 import re
@@ -22,8 +21,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import chain, count, pairwise
 from pathlib import Path
-from typing import Any
 
+import fault_injection
 import pytest
 from patience import SECONDS
 
@@ -33,23 +32,11 @@ from messagebus.codec.encode import encode, encode_rest
 from messagebus.msgid import next_msg_id
 from messagebus.repair import originals
 
-MENDING = Path(__file__).with_name("mending.py")
-KILLED = Path(__file__).with_name("killed.py")
-FOLLOWING = Path(__file__).with_name("following.py")
+REPAIRING = Path(__file__).parent / "programs/repairing.py"
+KILLED = Path(__file__).parent / "programs/crash_writer.py"
+FOLLOWING = Path(__file__).parent / "programs/following.py"
 TALLY = "logs damaged by tools and crashes, and repaired"
 PARAGRAPH = " ".join(f"word{number}" for number in range(100))
-
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-failing = _load("failing")
 
 
 def draft(body: str = PARAGRAPH) -> Draft:
@@ -292,7 +279,7 @@ def test_after_an_interrupted_rotation_nothing_seems_to_be_missing(path):
 def test_a_writer_is_killed_during_a_write(path, five, work, tally):
     sizes = range(1, 1200, 150)
     for written in sizes:
-        dying = work("die_writing", program=MENDING, path=path, body=PARAGRAPH, written=written)
+        dying = work("die_writing", program=REPAIRING, path=path, body=PARAGRAPH, written=written)
         assert dying.process.wait(SECONDS) == -signal.SIGKILL
         found = repaired(path)
         assert found[:5] == five
@@ -368,7 +355,7 @@ def test_a_repair_is_killed_at_each_call(path, work, tally):
     bodies = [message.body for message in MessageBus(path).read_messages()]
     journal = path.with_name("journal")
     encoded = {name: b64encode(text).decode() for name, text in files.items()}
-    work("die_mending", program=MENDING, path=path, journal=journal, files=encoded).finish()
+    work("die_repairing", program=REPAIRING, path=path, journal=journal, files=encoded).finish()
     reports = json.loads(journal.read_text())
     lost = sum(body not in report["bodies"] for report in reports for body in bodies)
     repeated = sum(n > 1 for report in reports for n in Counter(report["bodies"]).values())
@@ -392,7 +379,7 @@ def test_each_call_of_a_repair_fails(path, tally):
             file.unlink()
         for name, text in files.items():
             (path.parent / name).write_bytes(text)
-        system = failing.System(failing.nth(call, (errno.EIO, errno.ENOSPC, errno.EACCES)[call % 3]))
+        system = fault_injection.System(fault_injection.nth(call, (errno.EIO, errno.ENOSPC, errno.EACCES)[call % 3]))
         with system.spread(), suppress(OSError, GapWarning):
             repair_bus(path)
         if not system.failed:

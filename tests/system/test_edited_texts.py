@@ -21,7 +21,7 @@ LONG = "a line that is longer than what fits into the eighty columns of an edito
 Edit = Callable[[bytes], bytes]
 
 
-find = runpy.run_path(str(Path(__file__).with_name("editors.py")))["find"]
+find = runpy.run_path(str(Path(__file__).parent / "programs/editors.py"))["find"]
 
 
 @pytest.fixture

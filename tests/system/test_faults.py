@@ -1,6 +1,6 @@
 """Every call that an append makes to the system fails once, with every error that it may have.
 
-So each place on the write path where something can go wrong does. What must hold then says ``aftermath.py``.
+So each place on the write path where something can go wrong does. What must hold then says ``invariants.py``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-import aftermath
-import failing
+import fault_injection
+import invariants
 import pytest
 
 from messagebus import DurabilityError, MessageBus
@@ -20,11 +20,11 @@ from messagebus import DurabilityError, MessageBus
 
 def in_turns(call: int) -> tuple[int, ...]:
     """In CI each call has one error, another than its neighbours."""
-    return (failing.ERRORS[call % len(failing.ERRORS)],)
+    return (fault_injection.ERRORS[call % len(fault_injection.ERRORS)],)
 
 
 def all_of_them(_call: int) -> tuple[int, ...]:
-    return failing.ERRORS
+    return fault_injection.ERRORS
 
 
 def fail_each_call_of_an_append(
@@ -33,8 +33,8 @@ def fail_each_call_of_an_append(
     """What each failure left, and which calls failed."""
     found, failed, before = [], set(), descriptors()
     for call, code in ((number, code) for number in count() for code in codes_of(number)):
-        trial = aftermath.Trial(path, aftermath.KINDS[kind])
-        system = failing.System(failing.nth(call, code))
+        trial = invariants.Trial(path, invariants.KINDS[kind])
+        system = fault_injection.System(fault_injection.nth(call, code))
         with system.spread():
             trial.append()
         result = trial.settle()
@@ -57,55 +57,55 @@ MUST_HAVE_FAILED = {
 }
 
 
-@pytest.mark.parametrize("kind", aftermath.KINDS)
+@pytest.mark.parametrize("kind", invariants.KINDS)
 def test_each_call_of_an_append_fails(path, descriptors, tally, kind):
     found, failed = fail_each_call_of_an_append(path, kind, in_turns, descriptors)
-    tally(aftermath.TALLY, len(found), **aftermath.total(found))
+    tally(invariants.TALLY, len(found), **invariants.total(found))
     assert failed >= MUST_HAVE_FAILED.get(kind, {"lstat"})
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("kind", aftermath.KINDS)
+@pytest.mark.parametrize("kind", invariants.KINDS)
 def test_each_call_of_an_append_fails_with_each_error(path, descriptors, tally, kind):
     found, _ = fail_each_call_of_an_append(path, kind, all_of_them, descriptors)
-    tally(aftermath.TALLY, len(found), **aftermath.total(found))
+    tally(invariants.TALLY, len(found), **invariants.total(found))
 
 
 @pytest.mark.parametrize("kind", ["known-file", "batch", "healing", "flushed"])
 def test_a_short_write_is_taken_back(path, tally, kind):
     found = []
     for written in range(0, 600, 37):
-        trial = aftermath.Trial(path, aftermath.KINDS[kind])
-        with failing.System(failing.by_name(write=failing.Short(written))).spread():
+        trial = invariants.Trial(path, invariants.KINDS[kind])
+        with fault_injection.System(fault_injection.by_name(write=fault_injection.Short(written))).spread():
             trial.append()
-        assert trial.failure == "OSError" or len(aftermath.log_of(path)) > len(trial.before)
+        assert trial.failure == "OSError" or len(invariants.log_of(path)) > len(trial.before)
         found.append(trial.settle())
-    tally(aftermath.TALLY, len(found), **aftermath.total(found))
+    tally(invariants.TALLY, len(found), **invariants.total(found))
 
 
 @pytest.mark.parametrize("left", [0, 1, 30, 100, -100, -20, -1])
 @pytest.mark.parametrize("kind", ["one", "known-file", "batch", "keyed"])
 def test_what_a_failed_write_leaves_is_recovered(path, tally, kind, left):
     """The disk takes a part of the record and then neither more nor a truncation."""
-    way = aftermath.KINDS[kind]
+    way = invariants.KINDS[kind]
     drafted = {f"the message {number}" for number in range(way.batch)} or {"the message"}
     with way.open(path) as bus, way.open(path) as other:
         before = way.append(bus, "before") if way.known else []
-        system = failing.System(failing.by_name(write=failing.Short(left), ftruncate=errno.EIO))
+        system = fault_injection.System(fault_injection.by_name(write=fault_injection.Short(left), ftruncate=errno.EIO))
         with (
             system.spread(),
             pytest.raises(OSError, match=rf"the message may be stored: '{path}'"),
         ):
             way.append(bus, "the message")
         partial = [message for message in other.read_messages() if message not in before]
-        after = [one.append_message(aftermath.draft("afterwards")) for one in (other, bus)]
+        after = [one.append_message(invariants.draft("afterwards")) for one in (other, bus)]
         stored = other.read_messages()
     left_over = [message for message in stored if message not in before + after]
     whole = [message for message in left_over if message.intact]
     assert whole[: len(partial)] == partial, "what readers saw went away"
     assert len(left_over) - len(whole) <= 1
     tally(
-        aftermath.TALLY,
+        invariants.TALLY,
         1,
         lost=sum(message not in stored for message in before + after),
         forged=len({message.body for message in whole} - drafted),
@@ -114,10 +114,13 @@ def test_what_a_failed_write_leaves_is_recovered(path, tally, kind, left):
 
 def test_a_flush_that_fails_says_what_is_written(path, tally):
     with MessageBus(path, fsync=True) as bus, MessageBus(path) as reader:
-        with failing.System(failing.by_name(flush=errno.EIO)).spread(), pytest.raises(DurabilityError) as caught:
-            bus.append_messages([aftermath.draft(body) for body in ("one", "two")])
+        with (
+            fault_injection.System(fault_injection.by_name(flush=errno.EIO)).spread(),
+            pytest.raises(DurabilityError) as caught,
+        ):
+            bus.append_messages([invariants.draft(body) for body in ("one", "two")])
         assert [message.msg_id for message in reader.read_messages()] == [*caught.value.msg_ids]
         for part in (*caught.value.msg_ids, str(path), os.strerror(errno.EIO), "Do not post it again"):
             assert part in str(caught.value)
-        bus.append_message(aftermath.draft("three"))
-        tally(aftermath.TALLY, 1, lost=3 - len(reader.read_messages()))
+        bus.append_message(invariants.draft("three"))
+        tally(invariants.TALLY, 1, lost=3 - len(reader.read_messages()))

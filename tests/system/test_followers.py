@@ -22,7 +22,7 @@ import pytest
 from messagebus import Draft, GapWarning, Message, MessageBus, SinceIDNotFoundError
 from messagebus.backends.file import read, search, segments
 
-FOLLOWING = Path(__file__).with_name("following.py")
+FOLLOWING = Path(__file__).parent / "programs/following.py"
 Pairs = list[tuple[str, str]]  # ids, each with the digest of its body
 
 

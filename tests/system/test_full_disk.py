@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import aftermath
+import invariants
 import pytest
 from patience import SECONDS
 
@@ -25,8 +25,8 @@ from messagebus import Message, MessageBus
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 FILES = 12  # inodes of the disk, that of its directory among them
-IN_PLACE = [name for name, kind in aftermath.KINDS.items() if not kind.new and not kind.rotate]
-MAKING_A_FILE = [name for name, kind in aftermath.KINDS.items() if kind.new or kind.rotate]
+IN_PLACE = [name for name, kind in invariants.KINDS.items() if not kind.new and not kind.rotate]
+MAKING_A_FILE = [name for name, kind in invariants.KINDS.items() if kind.new or kind.rotate]
 
 
 class Disk:
@@ -73,17 +73,17 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 def growth(path: Path, kind: Any) -> tuple[int, int]:
     """How long the log of this kind is, with one line above it, and by how much an append makes it longer."""
-    trial = aftermath.Trial(path, kind, preamble=b"#\n\n")
+    trial = invariants.Trial(path, kind, preamble=b"#\n\n")
     with trial.bus:
         trial.append()
-    return len(trial.before), len(aftermath.log_of(path)) - len(trial.before)
+    return len(trial.before), len(invariants.log_of(path)) - len(trial.before)
 
 
 def squeeze(disk: Disk, kind: Any, rooms: Iterable[int], size: int, needed: int) -> list[dict[str, int]]:
     """Append where so many bytes are left."""
     found = []
     for room in rooms:
-        trial = aftermath.Trial(disk.bus, kind, preamble=b"#" * (1 + -(size + room) % PAGE) + b"\n\n")
+        trial = invariants.Trial(disk.bus, kind, preamble=b"#" * (1 + -(size + room) % PAGE) + b"\n\n")
         disk.fill()
         trial.append()
         assert (not trial.failure) == (room >= needed), f"{room} of {needed} bytes: {trial.told}"
@@ -94,41 +94,41 @@ def squeeze(disk: Disk, kind: Any, rooms: Iterable[int], size: int, needed: int)
 
 @pytest.mark.parametrize("kind", IN_PLACE)
 def test_every_number_of_bytes_is_left(disk, tally, kind):
-    size, needed = growth(disk.bus, aftermath.KINDS[kind])
-    found = squeeze(disk, aftermath.KINDS[kind], range(needed + 1), size, needed)
-    tally(aftermath.TALLY, len(found), **aftermath.total(found))
+    size, needed = growth(disk.bus, invariants.KINDS[kind])
+    found = squeeze(disk, invariants.KINDS[kind], range(needed + 1), size, needed)
+    tally(invariants.TALLY, len(found), **invariants.total(found))
 
 
 @pytest.mark.parametrize("kind", MAKING_A_FILE)
 def test_some_pages_are_left(disk, tally, kind):
     """... for a file that is new, and for the new file of a rotation."""
-    found, needed = [], 2 if not aftermath.KINDS[kind].batch else 4
+    found, needed = [], 2 if not invariants.KINDS[kind].batch else 4
     for pages in range(needed + 1):
-        trial = aftermath.Trial(disk.bus, aftermath.KINDS[kind], body="x" * PAGE)
+        trial = invariants.Trial(disk.bus, invariants.KINDS[kind], body="x" * PAGE)
         disk.fill(pages)
         trial.append()
         assert (not trial.failure) == (pages >= needed), f"{pages} pages: {trial.told}"
         disk.free()
         found.append(trial.settle())
-    tally(aftermath.TALLY, len(found), **aftermath.total(found))
+    tally(invariants.TALLY, len(found), **invariants.total(found))
 
 
 @pytest.mark.parametrize("kind", MAKING_A_FILE)
 def test_no_more_files_fit_in(disk, tally, kind):
-    trial = aftermath.Trial(disk.bus, aftermath.KINDS[kind])
+    trial = invariants.Trial(disk.bus, invariants.KINDS[kind])
     disk.use_up_files()
     trial.append()
     assert trial.failure == "OSError"
     disk.free()
-    tally(aftermath.TALLY, 1, **trial.settle())
+    tally(invariants.TALLY, 1, **trial.settle())
 
 
 def test_what_is_stored_already_needs_no_space(disk):
     """A key answered from the log, and reading."""
     with MessageBus(disk.bus) as bus:
-        first = bus.append_message(aftermath.draft("once"), idempotency_key="k")
+        first = bus.append_message(invariants.draft("once"), idempotency_key="k")
         disk.fill()
-        assert bus.append_message(aftermath.draft("once"), idempotency_key="k") == first
+        assert bus.append_message(invariants.draft("once"), idempotency_key="k") == first
         assert bus.read_messages() == bus.read_last_n(3) == [first]
         assert MessageBus(disk.bus).get_message(first.msg_id) == first
 
@@ -141,12 +141,12 @@ def test_a_follower_is_given_none_of_what_was_taken_back(disk, following, tally)
         for number in range(10):
             disk.fill(pages=2)
             with pytest.raises(OSError, match="were removed again"):
-                bus.append_message(aftermath.draft(f"too long {number} {'x' * 3 * PAGE}"))
+                bus.append_message(invariants.draft(f"too long {number} {'x' * 3 * PAGE}"))
             disk.free()
-            stored.append(bus.append_message(aftermath.draft(f"short {number}")))
+            stored.append(bus.append_message(invariants.draft(f"short {number}")))
         given = [follower.next() for _ in stored]
         follower.end()
-    tally(aftermath.TALLY, 10, **aftermath.differences(stored, given))
+    tally(invariants.TALLY, 10, **invariants.differences(stored, given))
 
 
 def test_writers_who_find_the_disk_full_do_not_disturb_each_other(disk, tally):
@@ -156,7 +156,7 @@ def test_writers_who_find_the_disk_full_do_not_disturb_each_other(disk, tally):
     def write(mine: list[Message]) -> None:
         with suppress(OSError), MessageBus(disk.bus, lock_timeout=SECONDS, auto_rotate_bytes=4 * PAGE) as bus:
             for _ in range(200):  # many times what fits in
-                mine += bus.append_messages([aftermath.draft("x" * 200)] * 5)
+                mine += bus.append_messages([invariants.draft("x" * 200)] * 5)
 
     threads = [threading.Thread(target=write, args=(mine,)) for mine in acknowledged]
     for thread in threads:
@@ -166,7 +166,7 @@ def test_writers_who_find_the_disk_full_do_not_disturb_each_other(disk, tally):
         assert not thread.is_alive()
     expected = sorted(chain.from_iterable(acknowledged), key=lambda message: message.msg_id)
     assert len(expected) > 100
-    tally(aftermath.TALLY, 4, **aftermath.differences(expected, MessageBus(disk.bus).read_messages()))
+    tally(invariants.TALLY, 4, **invariants.differences(expected, MessageBus(disk.bus).read_messages()))
 
 
 def run_agent(disk: Disk, *arguments: str, lines: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -177,22 +177,22 @@ def run_agent(disk: Disk, *arguments: str, lines: bytes = b"") -> subprocess.Com
 
 def test_the_program_says_that_the_disk_is_full(disk, tally):
     with MessageBus(disk.bus) as bus:
-        first = bus.append_message(aftermath.draft("before"))
+        first = bus.append_message(invariants.draft("before"))
     disk.fill()
-    before = aftermath.log_of(disk.bus)
+    before = invariants.log_of(disk.bus)
     posting = ("post", "--project", "demo")
     for done in (
         run_agent(disk, *posting, "--body", "x" * 2 * PAGE),
         run_agent(disk, *posting, "--jsonl", lines=b'{"body": "%b"}\n' % (b"x" * 1000) * 5),
         run_agent(disk, *posting, "--rotate-bytes", "1", "--body", "x"),
     ):
-        aftermath.complaint(done.returncode, done.stderr, expected=70, path=disk.bus)
+        invariants.complaint(done.returncode, done.stderr, expected=70, path=disk.bus)
         assert done.stdout == b""
-        assert aftermath.log_of(disk.bus) == before
+        assert invariants.log_of(disk.bus) == before
     assert run_agent(disk, "read", "--json").stdout.count(first.msg_id.encode()) == 1
     disk.free()
     posted = run_agent(disk, *posting, "--quiet", "--jsonl", lines=b'{"body": "after"}\n' * 3)
     assert (posted.returncode, posted.stderr) == (0, b"")
     ids = [first.msg_id, *posted.stdout.decode().split()]
     assert [message.msg_id for message in MessageBus(disk.bus).read_messages()] == ids
-    tally(aftermath.TALLY, 3)
+    tally(invariants.TALLY, 3)

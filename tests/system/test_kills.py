@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-KILLED = Path(__file__).with_name("killed.py")
-NAMED = Path(__file__).with_name("named.py")
+KILLED = Path(__file__).parent / "programs/crash_writer.py"
+NAMED = Path(__file__).parent / "programs/self_describing.py"
 MIB = 2**20
 LOADS = {
     "up-to-4-MiB": {"longest": 4 * MIB, "rotate": 16 * MIB},

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import aftermath
+import invariants
 import pytest
 from patience import SECONDS
 
 import messagebus
 from messagebus import MessageBus
 
-LIMITED = Path(__file__).with_name("limited.py")
+LIMITED = Path(__file__).parent / "programs/rlimits.py"
 LIBRARY = str(Path(messagebus.__file__).parents[1])
 
 
@@ -30,7 +30,7 @@ def reports(work) -> Callable[..., Iterator[dict[str, Any]]]:
 
     def hear(verb: str, path: Path) -> Iterator[dict[str, Any]]:
         worker = work(verb, program=LIMITED, path=path)
-        for kind in aftermath.KINDS:
+        for kind in invariants.KINDS:
             said = worker.event(timeout=SECONDS)
             assert said["kind"] == kind
             yield said
@@ -52,7 +52,7 @@ def run_agent(path: Path, *arguments: str, **limits: Any) -> subprocess.Complete
 
 def test_the_file_may_not_grow_enough(reports, path, tally):
     for said in reports("outgrowing", path):
-        tally(aftermath.TALLY, said["tried"], **said["found"])
+        tally(invariants.TALLY, said["tried"], **said["found"])
         assert said["tried"] > 3 or said["kind"] == "keyed-again", "the limit was none"
 
 
@@ -62,10 +62,10 @@ def test_the_file_may_not_grow_enough(reports, path, tally):
 def test_no_descriptors_left_to_append(reports, path, tally):
     failures = {}
     for said in reports("appending_without_descriptors", path):
-        tally(aftermath.TALLY, said["tried"], **said["found"])
+        tally(invariants.TALLY, said["tried"], **said["found"])
         failures[said["kind"]] = said["failures"]
     assert {kind for kind, (first, *_) in failures.items() if not first} == {
-        kind for kind, way in aftermath.KINDS.items() if way.known
+        kind for kind, way in invariants.KINDS.items() if way.known
     }
     assert all(few[-3:] == ["", "", ""] for few in failures.values())
     assert failures["flushed"][:2] == ["OSError", "DurabilityError"]  # written by then, and the error says so
@@ -78,18 +78,18 @@ def test_no_descriptors_left_to_read(work, path, tally):
     assert told[0]
     assert not told[-1]
     worker.finish()
-    tally(aftermath.TALLY, len(told))
+    tally(invariants.TALLY, len(told))
 
 
 @pytest.mark.parametrize(("left", "look"), [(0, 1), (1, 1), (2, 1), (3, 1), (5, 1), (0, 4), (2, 4)])
 def test_a_follower_finds_no_descriptors_left(work, path, tally, left, look):
     """It continues, without events if necessary, or says why it cannot; and leaves none open."""
     with MessageBus(path) as bus:
-        bus.append_message(aftermath.draft("one"))
+        bus.append_message(invariants.draft("one"))
         follower = work("following_without_descriptors", program=LIMITED, path=path, left=left, look=look)
         assert follower.event() == {"came": "one"}
         assert follower.event() == {"waiting": True}
-        bus.append_message(aftermath.draft("two"))
+        bus.append_message(invariants.draft("two"))
     said = follower.event()
     if left < 2:
         assert str(path.parent) in said["error"]
@@ -97,24 +97,24 @@ def test_a_follower_finds_no_descriptors_left(work, path, tally, left, look):
         assert said == {"came": "two"}
     assert follower.event() == {"leaked": 0}
     follower.finish()
-    tally(aftermath.TALLY, 1)
+    tally(invariants.TALLY, 1)
 
 
 @pytest.mark.parametrize("descriptors", [6, 9])
 def test_the_program_makes_do_with_few_descriptors(work, path, tally, descriptors):
     with MessageBus(path) as bus:
-        ids = [bus.append_message(aftermath.draft("one")).msg_id]
+        ids = [bus.append_message(invariants.draft("one")).msg_id]
         command = [sys.executable, "-m", "run_agent", "bus", "read", "--follow", "--json", "--bus", str(path)]
         follower = work("run", program=LIMITED, command=command, descriptors=descriptors)
         seen = [follower.event()["msg_id"]]
         posting = ("post", "--project", "demo", "--rotate-bytes", "1", "--quiet", "--body", "two")
         ids.append(run_agent(path, *posting, descriptors=descriptors).stdout.strip())
         seen.append(follower.event()["msg_id"])
-        ids.append(bus.append_message(aftermath.draft("three")).msg_id)
+        ids.append(bus.append_message(invariants.draft("three")).msg_id)
         seen.append(follower.event()["msg_id"])
     assert seen == ids
     assert [message.msg_id for message in MessageBus(path).read_messages()] == ids
-    tally(aftermath.TALLY, 1)
+    tally(invariants.TALLY, 1)
 
 
 # --- permissions -------------------------------------------------------------------------------
@@ -156,15 +156,15 @@ def test_without_permission(work, path, tally):
     worker = bound(work, "forbidden", path=path, cases=FORBIDDEN)
     said = worker.event(timeout=SECONDS)
     worker.finish()
-    tally(aftermath.TALLY, said["tried"], **said["found"])
+    tally(invariants.TALLY, said["tried"], **said["found"])
 
 
 @pytest.mark.parametrize("target", ["BUS.md", "."])
 def test_the_program_says_what_is_not_permitted(work, path, tally, target):
     bound(work, "forbidden", path=path, cases=[]).finish()
     with MessageBus(path) as bus:
-        bus.append_message(aftermath.draft("one"))
-    before = aftermath.log_of(path)
+        bus.append_message(invariants.draft("one"))
+    before = invariants.log_of(path)
     (path.parent / target).chmod(0)
     told = [
         run_agent(path, "read", "--follow", bound=True),
@@ -172,20 +172,20 @@ def test_the_program_says_what_is_not_permitted(work, path, tally, target):
     ]
     (path.parent / target).chmod(0o700)
     for done in told:
-        aftermath.complaint(done.returncode, done.stderr, expected=6, path=path.parent)
-    assert aftermath.log_of(path) == before
+        invariants.complaint(done.returncode, done.stderr, expected=6, path=path.parent)
+    assert invariants.log_of(path) == before
     assert run_agent(path, "post", "--project", "demo", "--body", "x", bound=True).returncode == 0
-    tally(aftermath.TALLY, len(told))
+    tally(invariants.TALLY, len(told))
 
 
 def test_the_program_reads_what_it_may_in_a_hidden_directory(work, path, tally):
     bound(work, "forbidden", path=path, cases=[]).finish()
     with MessageBus(path) as bus:
-        bus.append_message(aftermath.draft("one"))
+        bus.append_message(invariants.draft("one"))
     path.parent.chmod(0o333)
     done = run_agent(path, "read", "--json", bound=True)
     path.parent.chmod(0o700)
     assert (done.returncode, json.loads(done.stdout)["body"]) == (0, "one")
     assert done.stderr.startswith(f"Warning: {path.parent}: Permission denied: it may not be listed")
     assert done.stderr.count("\n") == 1, "once"
-    tally(aftermath.TALLY, 1)
+    tally(invariants.TALLY, 1)

@@ -18,7 +18,7 @@ import pytest
 from messagebus import MessageBus
 from messagebus.msgid import order
 
-ORDERING = Path(__file__).with_name("ordering.py")
+ORDERING = Path(__file__).parent / "programs/id_order.py"
 WRITERS = 16
 SECONDS = 800.0  # that a round may take on a busy machine
 RECORD_START = b"\n---\nmsg_id: "

@@ -14,8 +14,8 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-import aftermath
-import failing
+import fault_injection
+import invariants
 import pytest
 
 from messagebus import Message, MessageBus
@@ -39,7 +39,7 @@ READS: dict[str, Callable[[MessageBus, list[Message]], Any]] = {
 def rotated(path):
     """Messages in two archives and the live file."""
     with MessageBus(path, auto_rotate_bytes=400) as bus:
-        return [bus.append_message(aftermath.draft(f"{number} {'x' * 100}")) for number in range(5)]
+        return [bus.append_message(invariants.draft(f"{number} {'x' * 100}")) for number in range(5)]
 
 
 @pytest.mark.parametrize("way", READS)
@@ -48,7 +48,12 @@ def test_each_call_of_a_read_fails(path, rotated, descriptors, tally, way):
         wanted = READS[way](calm, rotated)
     before, tried = descriptors(), 0
     for call in count():
-        bus, system = MessageBus(path), failing.System(failing.nth(call, failing.ERRORS[call % len(failing.ERRORS)]))
+        bus, system = (
+            MessageBus(path),
+            fault_injection.System(
+                fault_injection.nth(call, fault_injection.ERRORS[call % len(fault_injection.ERRORS)])
+            ),
+        )
         with system.spread():
             told = told_or(lambda: READS[way](bus, rotated), wanted)  # noqa: B023 - called at once
         if not system.failed:
@@ -57,7 +62,7 @@ def test_each_call_of_a_read_fails(path, rotated, descriptors, tally, way):
         assert descriptors() == before, system.calls
         assert READS[way](bus, rotated) == wanted, "the same bus object does not read any more"
         tried += 1
-    tally(aftermath.TALLY, tried)
+    tally(invariants.TALLY, tried)
 
 
 def told_or(use: Callable[[], Any], wanted: Any) -> str:
@@ -78,7 +83,9 @@ def test_a_follower_that_fails_says_so_and_loses_nothing(path, rotated, script, 
             file.unlink()
         steps = iter([*(adding(path, record) for record in records[:3]), *rotating(path, records[3:])])
         given: list[Message] = []
-        system = failing.System(failing.nth(call, failing.ERRORS[call % len(failing.ERRORS)]))
+        system = fault_injection.System(
+            fault_injection.nth(call, fault_injection.ERRORS[call % len(fault_injection.ERRORS)])
+        )
         with system.spread():
             told = follow(path, script, steps, given)
         assert bool(told) == bool(system.failed)
@@ -90,7 +97,7 @@ def test_a_follower_that_fails_says_so_and_loses_nothing(path, rotated, script, 
         assert given == rotated
         if not told:
             break
-    tally(aftermath.TALLY, call)
+    tally(invariants.TALLY, call)
 
 
 def adding(path: Path, record: bytes) -> Callable[[], object]:
@@ -135,7 +142,7 @@ def test_each_call_of_the_program_fails(path, rotated, monkeypatch, capfd, tally
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # which the program replaces
     tried = 0
     for call in count():
-        system = failing.System(failing.nth(call, code))
+        system = fault_injection.System(fault_injection.nth(call, code))
         with system.spread(), warnings.catch_warnings():
             warnings.simplefilter("always", RuntimeWarning)
             status = main.main(["bus", *COMMANDS[command], "--bus", str(path)])
@@ -149,5 +156,5 @@ def test_each_call_of_the_program_fails(path, rotated, monkeypatch, capfd, tally
             assert status == (1 if command == "read-id" else 0)
             continue
         expected = 0 if "could not rotate" in told else 70 if "Do not post it again" in told else exit_code
-        aftermath.complaint(status, told, expected=expected, path=path.parent)
-    tally(aftermath.TALLY, tried)
+        invariants.complaint(status, told, expected=expected, path=path.parent)
+    tally(invariants.TALLY, tried)

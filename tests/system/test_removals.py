@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import aftermath
+import invariants
 import pytest
 from patience import SECONDS
 
@@ -59,23 +59,23 @@ KINDS = ["known-file", "batch", "rotation", "flushed", "flushed-rotation"]
 @pytest.mark.parametrize("kind", KINDS)
 def test_removed_between_two_appends(path, descriptors, tally, kind, remove):
     """An open bus continues in the new file: as if it had just been opened, but with later ids."""
-    before, way = descriptors(), aftermath.KINDS[kind]
+    before, way = descriptors(), invariants.KINDS[kind]
     with way.open(path) as bus, MessageBus(path) as other:
         gone = way.append(bus, "the message")
-        other.append_message(aftermath.draft("gone as well"))
+        other.append_message(invariants.draft("gone as well"))
         remove(path)
         left = MessageBus(path).read_messages()  # in an archive
-        stored = [*way.append(bus, "the new message"), other.append_message(aftermath.draft("from the other"))]
+        stored = [*way.append(bus, "the new message"), other.append_message(invariants.draft("from the other"))]
         assert stored[0].msg_id > gone[-1].msg_id, "the id of a message that is gone was given out again"
-        found = aftermath.differences(left + stored, MessageBus(path).read_messages())
+        found = invariants.differences(left + stored, MessageBus(path).read_messages())
     assert descriptors() == before
-    tally(aftermath.TALLY, 1, **found)
+    tally(invariants.TALLY, 1, **found)
 
 
 @pytest.mark.parametrize("in_its_place", ["nothing", "a file"])
 @pytest.mark.parametrize("kind", ["one", "known-file", "batch", "keyed", "rotation", "flushed"])
 def test_without_its_directory_a_bus_refuses_until_there_is_one(path, descriptors, tally, kind, in_its_place):
-    before, way = descriptors(), aftermath.KINDS[kind]
+    before, way = descriptors(), invariants.KINDS[kind]
     with way.open(path) as bus:
         way.append(bus, "gone")
         shutil.rmtree(path.parent)
@@ -89,22 +89,22 @@ def test_without_its_directory_a_bus_refuses_until_there_is_one(path, descriptor
             path.parent.unlink()
         path.parent.mkdir()
         stored = way.append(bus, "the message")
-        found = aftermath.differences(stored, MessageBus(path).read_messages())
+        found = invariants.differences(stored, MessageBus(path).read_messages())
     assert descriptors() == before
-    tally(aftermath.TALLY, 2, **found)
+    tally(invariants.TALLY, 2, **found)
 
 
 @pytest.mark.parametrize("remove", REMOVALS)
 def test_a_follower_goes_on_after_a_removal_and_says_that_there_is_a_gap(path, following, tally, remove):
     with MessageBus(path) as bus, pytest.warns(GapWarning, match="messages before the next one may be missing"):
         follower = following(MessageBus(path, poll_interval=0.05))
-        expected = [bus.append_message(aftermath.draft("one"))]
+        expected = [bus.append_message(invariants.draft("one"))]
         given = [follower.next()]
         remove(path)
-        expected.append(bus.append_message(aftermath.draft("two")))
+        expected.append(bus.append_message(invariants.draft("two")))
         given.append(follower.next())
         follower.end()
-    tally(aftermath.TALLY, 1, **aftermath.differences(expected, given))
+    tally(invariants.TALLY, 1, **invariants.differences(expected, given))
 
 
 def test_each_new_file_has_its_name_flushed(path, monkeypatch):
@@ -113,9 +113,9 @@ def test_each_new_file_has_its_name_flushed(path, monkeypatch):
     monkeypatch.setattr(segments, "flush_directory", flushed.append)
     with MessageBus(path, fsync=True) as bus:
         for files in range(1, 20):
-            bus.append_message(aftermath.draft("in a new file"))
+            bus.append_message(invariants.draft("in a new file"))
             assert len(flushed) == files, "the file may have no name after a power cut"
-            bus.append_message(aftermath.draft("in the same"))
+            bus.append_message(invariants.draft("in the same"))
             assert len(flushed) == files
             path.unlink()
 
@@ -148,7 +148,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 @pytest.mark.parametrize("kind", ["one", "batch", "keyed", "rotation", "flushed"])
 def test_removed_while_the_lock_is_waited_for(path, holder, waits, descriptors, tally, kind, remove):
     """Both the holder and who waits for it end up in the file that is there then."""
-    before, way = descriptors(), aftermath.KINDS[kind]
+    before, way = descriptors(), invariants.KINDS[kind]
     stored: list[Message] = []
     with MessageBus(path, lock_timeout=SECONDS, auto_rotate_bytes=way.rotate, fsync=way.fsync) as bus:
         thread = threading.Thread(target=lambda: stored.extend(way.append(bus, "the message")))
@@ -165,7 +165,7 @@ def test_removed_while_the_lock_is_waited_for(path, holder, waits, descriptors, 
     expected = sorted([*stored, *(m for m in found if m.msg_id == theirs)], key=lambda message: message.msg_id)
     assert len(expected) == len(stored) + 1, "what the holder posted is gone"
     assert descriptors() == before
-    tally(aftermath.TALLY, 1, **aftermath.differences(expected, found))
+    tally(invariants.TALLY, 1, **invariants.differences(expected, found))
 
 
 # --- a lock holder that is stopped ---------------------------------------------------------------
@@ -178,9 +178,9 @@ def stopped(holder):
     return holder
 
 
-@pytest.mark.parametrize("kind", [name for name, kind in aftermath.KINDS.items() if not (kind.known or kind.torn)])
+@pytest.mark.parametrize("kind", [name for name, kind in invariants.KINDS.items() if not (kind.known or kind.torn)])
 def test_a_stopped_holder_is_named_and_in_no_ones_way_once_it_continues(path, stopped, descriptors, tally, kind):
-    before, way = descriptors(), aftermath.KINDS[kind]
+    before, way = descriptors(), invariants.KINDS[kind]
     with MessageBus(path, lock_timeout=0.01, retry_backoff=0.001, auto_rotate_bytes=way.rotate, fsync=way.fsync) as bus:
         with pytest.raises(LockTimeoutError, match=rf"could not lock {path}: 3 attempts, \d+\.\d seconds waited"):
             way.append(bus, "the message")
@@ -193,13 +193,13 @@ def test_a_stopped_holder_is_named_and_in_no_ones_way_once_it_continues(path, st
     found = MessageBus(path).read_messages()
     assert found[0].msg_id == theirs
     assert descriptors() == before
-    tally(aftermath.TALLY, 1, **aftermath.differences(stored, found[1:]))
+    tally(invariants.TALLY, 1, **invariants.differences(stored, found[1:]))
 
 
 def test_the_program_says_who_holds_the_lock(path, stopped, run_bus, tally):
     posting = ("post", "--project", "demo", "--lock-timeout", "0.01", "--quiet")
     for done in (run_bus(*posting, "--body", "x"), run_bus(*posting, "--jsonl", lines=b'{"body": "x"}\n' * 2)):
-        told = aftermath.complaint(done.returncode, done.stderr, expected=5, path=path)
+        told = invariants.complaint(done.returncode, done.stderr, expected=5, path=path)
         assert "1 attempt, " in told
         assert "fuser -v" in told
         assert done.stdout == b""
@@ -209,7 +209,7 @@ def test_the_program_says_who_holds_the_lock(path, stopped, run_bus, tally):
     ids = [stopped.event()["posted"]]
     ids.append(run_bus(*posting, "--body", "x").stdout.decode().strip())
     assert [message.msg_id for message in MessageBus(path).read_messages()] == ids
-    tally(aftermath.TALLY, 2)
+    tally(invariants.TALLY, 2)
 
 
 @pytest.fixture

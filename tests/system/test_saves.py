@@ -26,7 +26,7 @@ TRIED = "messages beside editors that save"
 LINE = "[2026-11-21 03:14:15] DECISION: by hand"
 
 
-editors = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("editors.py"))))
+editors = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "programs/editors.py")))
 
 
 def draft(body: str) -> Draft:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-PERSON = Path(__file__).with_name("person.py")
-LIMITED = Path(__file__).with_name("limited.py")
+PERSON = Path(__file__).parent / "programs/other_user.py"
+LIMITED = Path(__file__).parent / "programs/rlimits.py"
 ANNE, BEN, TEAM = 7001, 7002, 7000
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become other users, and mount")

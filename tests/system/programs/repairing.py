@@ -1,4 +1,4 @@
-"""Processes that damage a bus, or die while they mend it: ``python mending.py VERB '{"option": ...}'``."""
+"""Processes that damage a bus, or die while they mend it: ``python repairing.py VERB '{"option": ...}'``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import killed
+import crash_writer
 from patched import Patched
 
 from messagebus import Draft, MessageBus, check_bus, repair_bus
@@ -34,14 +34,14 @@ def die_writing(path: str, body: str, written: int) -> None:
     MessageBus(path).append_message(Draft("FACT", "demo", body))
 
 
-def die_mending(path: str, journal: str, files: dict[str, str]) -> None:
+def die_repairing(path: str, journal: str, files: dict[str, str]) -> None:
     """Mend a log that is these files, and be killed before each call that changes something, and before some that
     do not, one after another. After each death: what is there, what a second mending makes of it, and what is
     found then."""
     said = []
     for call in calls_to_die_in(path, files):
         lay_out(path, files)
-        child = killed.Forked(partial(_mend, path, killed.Moment(call)))
+        child = crash_writer.Forked(partial(_mend, path, crash_writer.Moment(call)))
         assert child.end() == -signal.SIGKILL
         left = names(path)
         repair_bus(path)
@@ -57,14 +57,14 @@ def die_mending(path: str, journal: str, files: dict[str, str]) -> None:
 
 def calls_to_die_in(path: str, files: dict[str, str]) -> list[int]:
     lay_out(path, files)
-    child = killed.Forked(partial(_mend, path, killed.Moment()))
+    child = crash_writer.Forked(partial(_mend, path, crash_writer.Moment()))
     assert child.end() == 0
     [word] = child.words()
     return [number for number, call in enumerate(word["calls"]) if call in CHANGING or number % SOME == 0]
 
 
-def _mend(path: str, moment: killed.Moment, say: Callable[[dict[str, Any]], None]) -> None:
-    deadly = killed.Deadly(moment, say)
+def _mend(path: str, moment: crash_writer.Moment, say: Callable[[dict[str, Any]], None]) -> None:
+    deadly = crash_writer.Deadly(moment, say)
     deadly.spread()
     repair_bus(path)
     say({"calls": deadly._calls})

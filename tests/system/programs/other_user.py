@@ -1,5 +1,5 @@
 """Somebody with a user, a group and a umask of their own, who posts and reads when told to:
-``python person.py be '{"uid": 7001, ...}'``. Each line on stdin is a JSON list, the verb and its options."""
+``python other_user.py be '{"uid": 7001, ...}'``. Each line on stdin is a JSON list, the verb and its options."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Processes with limits: ``python limited.py VERB '{"option": ...}'``.
+"""Processes with limits: ``python rlimits.py VERB '{"option": ...}'``.
 
 What a limit applies to is a whole process, so each test that sets one has a process of its own, which says
-on stdout what came of its trials (``aftermath.py``).
+on stdout what came of its trials (``invariants.py``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import aftermath
+import invariants
 import worker
 
 from messagebus import MessageBus
@@ -54,16 +54,16 @@ def _give_up_privileges() -> None:
 
 def outgrowing(path: str) -> None:
     """Append where the file may still grow by more and more bytes, until that is enough."""
-    for name, way in aftermath.KINDS.items():
+    for name, way in invariants.KINDS.items():
         stride = 41 if way.fsync else 7  # a flush takes a thousand times as long as a write
         tried = _outgrow(Path(path), way, stride)
-        worker.say(kind=name, tried=len(tried), found=aftermath.total(tried))
+        worker.say(kind=name, tried=len(tried), found=invariants.total(tried))
 
 
-def _outgrow(path: Path, way: aftermath.Kind, stride: int) -> list[dict[str, int]]:
+def _outgrow(path: Path, way: invariants.Kind, stride: int) -> list[dict[str, int]]:
     tried = []
     for room in count(step=stride):
-        trial = aftermath.Trial(path, way)
+        trial = invariants.Trial(path, way)
         with _longest_file(room if way.new or way.rotate else len(trial.before) + room):
             trial.append()
         done = not trial.failure
@@ -113,24 +113,24 @@ ENOUGH = 8  # descriptors: nothing that one call does needs more
 
 def appending_without_descriptors(path: str) -> None:
     """Append with none left, with one left, ..."""
-    for name, way in aftermath.KINDS.items():
+    for name, way in invariants.KINDS.items():
         tried, failures = [], []
-        aftermath.Trial(Path(path), way).settle()  # the imports are done
+        invariants.Trial(Path(path), way).settle()  # the imports are done
         for left in range(ENOUGH):
             before = open_descriptors()
-            trial = aftermath.Trial(Path(path), way)
+            trial = invariants.Trial(Path(path), way)
             with descriptors_left(left):
                 trial.append()
             failures.append(trial.failure)
             tried.append(trial.settle())
             assert open_descriptors() == before, (name, left)
-        worker.say(kind=name, tried=len(tried), found=aftermath.total(tried), failures=failures)
+        worker.say(kind=name, tried=len(tried), found=invariants.total(tried), failures=failures)
 
 
 def reading_without_descriptors(path: str) -> None:
     """Read in every way with none left, with one left, ..., where there are archives."""
     with MessageBus(path, auto_rotate_bytes=300) as bus:
-        stored = [bus.append_message(aftermath.draft(f"{number} {'x' * 90}")) for number in range(6)]
+        stored = [bus.append_message(invariants.draft(f"{number} {'x' * 90}")) for number in range(6)]
     ways: list[Callable[[MessageBus], list[Any]]] = [
         lambda bus: bus.read_messages(),
         lambda bus: bus.read_last_n(len(stored)),
@@ -191,12 +191,12 @@ def forbidden(path: str, cases: list[tuple[str, str, str, str]]) -> None:
     worker.say(bound=_is_bound(Path(path).parent))
     tried = []
     for kind, target, mode, expected in cases:
-        trial = aftermath.Trial(Path(path), aftermath.KINDS[kind])
+        trial = invariants.Trial(Path(path), invariants.KINDS[kind])
         with _mode({"file": Path(path), "directory": Path(path).parent}[target], int(mode, 8)):
             trial.append()
         assert trial.failure == expected, (kind, target, mode, trial.told)
         tried.append(trial.settle())
-    worker.say(tried=len(tried), found=aftermath.total(tried))
+    worker.say(tried=len(tried), found=invariants.total(tried))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Writers that are killed: ``python killed.py VERB '{"option": ...}'``.
+"""Writers that are killed: ``python crash_writer.py VERB '{"option": ...}'``.
 
 One warm process forks the writers, so that a death costs some milliseconds and no start of Python, and
 each writer inherits an open bus. A writer tells through a pipe what was acknowledged, before it goes
@@ -22,7 +22,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 import worker
-from named import Post, Say
+from self_describing import Post, Say
 
 from messagebus import Draft, MessageBus
 from messagebus.backends.file import append, live_file, lock

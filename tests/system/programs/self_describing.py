@@ -1,4 +1,4 @@
-"""Messages whose name tells their body, and readers that hold them to it: ``python named.py VERB '{...}'``.
+"""Messages whose name tells their body, and readers that hold them to it: ``python self_describing.py VERB '{...}'``.
 
 A message is named by its ``run_id``, from which anybody can make its body again, were it of one byte:
 so every reader knows a whole body from the half of one, and from what somebody else wrote.
