@@ -1,7 +1,7 @@
 """Records in the body of another record, because the blank line between the two is missing.
 
 This goes unnoticed only where the record above has no length. Whether such text is a record that was joined to
-the one above, or one that somebody quoted, cannot be told from the text alone: ``JoinedRecords`` compares ids.
+the one above, or a quotation, cannot be told from the text alone: ``JoinedRecords`` compares ids.
 """
 
 from __future__ import annotations

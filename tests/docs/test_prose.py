@@ -30,9 +30,9 @@ WORDS = {
     r"for who (reads|writes|follows|posts|waits|looks|asks)": "for readers, for those that write",
 }
 # Where a word is right.
-ALLOWED = re.compile(r"behind (a|the|your) ((reverse )?proxy|flag)|(leave|left|lag)s? behind")
-# Names of the file format: the `mended` field in `meta`, and the type MENDED.
-FORMAT = re.compile(r"""\bMENDED\b|["'`]mended\b|\bmeta\.mended\b|\bmended: (torn|length|joined)""")
+ALLOWED = re.compile(r"behind (a|the|your) ((reverse )?proxy|flag)|(leave|left|lag|further)s? behind")
+# Names of the file format: the field `mended` in `meta`, the type MENDED, and files that end in ".mending".
+FORMAT = re.compile(r"""\bMENDED\b|["'`]mended\b|\bmeta\.mended\b|\bmended: (torn|length|joined)|[".]mending\b""")
 # What still has to be rewritten: beginnings of names.
 UNTIDY_WORDS = (
     *("messagebus/repair/", "benchmarks/"),
