@@ -59,7 +59,7 @@ def patched() -> type[Patched]:
 
 @pytest.fixture
 def keep_port() -> Iterator[Callable[[], str]]:
-    """A port for a server that is killed and comes again: meanwhile the system gives it to no other socket."""
+    """A port for a server that is killed and started again: meanwhile the system gives it to no other socket."""
     with ExitStack() as stack:
 
         def keep() -> str:
@@ -76,7 +76,7 @@ def tally(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Count what was tried, and hold it to zero: ``tally("kill -9 of a writer", tried=100, lost=0)``.
 
     ``lost`` are acknowledged messages that are not there, ``repeated`` those there twice,
-    ``forged`` messages or fields that nobody posted, half bodies that pass for whole among them.
+    ``forged`` messages or fields that no one posted, half bodies that pass for whole among them.
     """
 
     def count(what: str, tried: int, *, lost: int = 0, repeated: int = 0, forged: int = 0) -> None:

@@ -20,7 +20,7 @@ WORDS = {
     r"behind": "after",
     r"nobody|somebody": "no one, someone; or a reader, a caller, another process",
     r"who(m|so)?ever": "anyone who",
-    r"(stands|stood)(?! for)": "is, was",
+    r"(stands|stood)(?! (for|in for|still))": "is, was",
     r"goes on|going on|went on": "continues, continued",
     r"comes again|came again": "returns, is repeated",
     r"mend(s|ed|ing|er)?": "repair",
@@ -30,9 +30,9 @@ WORDS = {
     r"for who (reads|writes|follows|posts|waits|looks|asks)": "for readers, for those that write",
 }
 # Where a word is right.
-ALLOWED = re.compile(r"behind (a|the|your) ((reverse )?proxy|flag)|(leave|left|lag|further)s? behind")
+ALLOWED = re.compile(r"behind (a|the|your) ((reverse )?proxy|flag)|(leave|left|lag|further)s? behind|an hour behind")
 # Names of the file format: the field `mended` in `meta`, the type MENDED, and files that end in ".mending".
-FORMAT = re.compile(r"""\bMENDED\b|["'`]mended\b|\bmeta\.mended\b|\bmended: (torn|length|joined)|[".]mending\b""")
+FORMAT = re.compile(r"""\bMENDED\b|["'`]mended\b|\bmeta\.mended\b|\bmended: \w+|[".]mending\b""")
 ROOTS = ("messagebus", "run_agent", "benchmarks", "tools", "examples", "tests")
 SUFFIXES = (".py", ".js", ".sh", ".html", ".css", ".service", "")
 SOURCES = [

@@ -1,8 +1,8 @@
 """What a log must hold, as plain lists: the model of ``test_model.py``.
 
-Nothing here asks the library what stands in a file. A record that was appended is an entry; what
+Nothing here asks the library what a file contains. A record that was appended is an entry; what
 crashes and people do to the bytes is worked out from SPEC.md: "Torn records" for the last record
-of the live file, whose reading depends on what comes behind it (a ``Tail``), and "Gaps" for those
+of the live file, whose reading depends on what comes after it (a ``Tail``), and "Gaps" for those
 who follow.
 """
 
@@ -74,7 +74,7 @@ class Entry:
 
     ``stored`` is the record as its writer wrote it, and empty for a line that a person added.
     ``short``: its body is shorter than its length, so it is kept back where nothing follows.
-    ``hidden``: only its id is left, in an archive: no message, but a place where somebody can stand.
+    ``hidden``: only its id is left, in an archive: no message, but a cursor that a reader can have.
     """
 
     message: Message
@@ -84,7 +84,7 @@ class Entry:
 
     @property
     def record_id(self) -> str:
-        """The id of the record that it is, or that it stands below."""
+        """The id of the record that it is, or the record that it is below."""
         return self.message.msg_id.partition("+")[0]
 
     @property
@@ -103,7 +103,7 @@ class Entry:
 @dataclass(frozen=True)
 class Tail:
     """The end of the live file where it is not in order: what it reads as ``now``, once another
-    record ``follows`` (the writer of which mends it first), and once it is ``archived`` as it is.
+    record ``follows`` (the writer of which recovers it first), and once it is ``archived`` as it is.
 
     ``unfinished`` is what a reader must say; None where both are true.
     """
@@ -131,7 +131,7 @@ class Log:
         return [entry.message for entry in self._entries() if not entry.hidden]
 
     def places(self) -> list[str]:
-        """The ids behind which reading can go on."""
+        """The ids after which reading can continue."""
         return [entry.message.msg_id for entry in self._entries()]
 
     def places_to_stand(self) -> list[str]:
@@ -171,13 +171,13 @@ class Log:
         self.live = []
 
     def end_anew(self) -> None:
-        """What stood at the end is gone: the last entry is what nothing follows now."""
+        """The end is gone: the last entry is now the one that nothing follows."""
         self.tail = None
         if self.live and self.live[-1].short:
             self.tail = Tail.kept_back(self.live.pop())
 
     def cut(self, kept: bytes, unwritten: int) -> None:
-        """Of the last record only ``kept`` got to the file, and so many bytes of NUL behind it."""
+        """Of the last record only ``kept`` got to the file, and so many bytes of NUL after it."""
         entry = self.live.pop()
         if _holds_id(kept):
             self.tail = _cut_record(entry, kept, unwritten)
@@ -189,7 +189,7 @@ class Log:
             self.end_anew()
 
     def find_blocks(self) -> None:
-        """There are NULs behind the last entry."""
+        """There are NULs after the last entry."""
         unfinished = self._is_unfinished()
         last = self.live.pop() if self.live else None
         self.tail = Tail(last, last, last, unfinished)
@@ -253,7 +253,7 @@ def with_region(record: bytes, text: bytes, *, is_last: bool) -> bytes:
 
 
 class Stand:
-    """Where a follower stands: what it was given, and how the log began when it came."""
+    """The position of a follower: what it was given, and how the log began when it came."""
 
     def __init__(self, since_id: str | None, ids: list[str]) -> None:
         self._newest = since_id
@@ -282,5 +282,5 @@ class Stand:
 
 
 def _is_later(msg_id: str, other: str) -> bool:
-    """By the times in the ids; who stands at one without a time takes everything."""
+    """By the times in the ids; after an id without a time, everything is new."""
     return not other.startswith("MSG-") or (msg_id.startswith("MSG-") and msg_id > other)

@@ -29,7 +29,7 @@ ROTATE_AT = {"first": 0, "second": 0, "rotating": 1500, "always rotating": 1, "n
 
 
 class Say(NamedTuple):
-    """What somebody wants to say; ``parent`` chooses one of the messages there are."""
+    """What a caller posts; ``parent`` chooses one of the existing messages."""
 
     type: str
     body: str
@@ -119,7 +119,7 @@ class Following(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """Messages of both stores that somebody has begun to read, and what must come yet."""
+    """Messages of both stores that a reader has begun to read, and what must come yet."""
 
     of_file: Generator[Message, None, None]
     of_memory: Generator[Message, None, None]
@@ -164,7 +164,7 @@ class Stores:
         self.saved = 0
 
     def close(self) -> None:
-        """Whatever is closed leaves no descriptor behind."""
+        """What is closed keeps no descriptor open."""
         for following in chain.from_iterable(self.followings):
             following.follower.end()
         for reading in self.readings:
@@ -189,7 +189,7 @@ class Stores:
     def sides(
         self, since_id: str | None, messages: list[Message]
     ) -> list[tuple[MessageBus, str | None, list[Message]]]:
-        """Whom to ask for what is behind a cursor, how it is called there, and the answer: a bus that
+        """Whom to ask for what is after a cursor, how it is called there, and the answer: a bus that
         remembers, one that is new, and memory."""
         cursor = since_id and self.twins[since_id]
         return [
@@ -238,7 +238,7 @@ class Stores:
         self.readings.clear()
 
     def begin_to_follow(self, at: int) -> None:
-        """From behind the first ``at`` messages."""
+        """From after the first ``at`` messages."""
         ids = ids_of(self.log.messages())
         since_id = ids[at - 1] if at else None
         on_file = MessageBus(self.path)
@@ -260,7 +260,7 @@ class Stores:
         on_memory.look(self.in_memory(messages), [self.twins[one.msg_id] for one in messages])
 
     def id_of_line(self, content: bytes) -> str | None:
-        """The id of a line that is added behind ``content``; None where that has been another's."""
+        """The id of a line that is added after ``content``; None where that has been another's."""
         below = self.log.live and self.log.live[-1].record_id
         if below and below.startswith("MSG-"):
             return f"{below}+{sum(entry.record_id == below for entry in self.log.live)}"

@@ -1,4 +1,4 @@
-"""Whatever stands in or beside the files of a log, its own messages are read as ever.
+"""Whatever is in or beside the files of a log, its own messages are read as before.
 
 Beside: things named like archives that are none. Inside: bytes put over the records, or between
 them. A record is touched where its own bytes change, or those of the start that ends it; all
@@ -82,7 +82,7 @@ def test_what_is_no_file_is_no_archive(make: Callable[[Path], object], stamp: st
 
 @pytest.mark.parametrize("stamp", STAMPS)
 def test_an_archive_that_is_a_link_is_refused(stamp: str, tmp_path: Path, tally: Callable[..., None]) -> None:
-    """To follow it is unsafe, and to skip it would hide what somebody may have meant."""
+    """To follow it is unsafe, and to skip it would hide what a person may have meant."""
     path, elsewhere = tmp_path / "BUS.md", tmp_path / "elsewhere"
     elsewhere.write_bytes(RECORD)
     [message] = MessageBus(path).append_messages([Draft("FACT", "p", "a")])
@@ -129,7 +129,7 @@ def starts_in(data: bytes) -> list[int]:
 
 
 def untouched(data: bytes, begin: int, end: int) -> tuple[int, int]:
-    """How many records lie before the bytes from ``begin`` to ``end``, and how many behind them."""
+    """How many records lie before the bytes from ``begin`` to ``end``, and how many after them."""
     starts = starts_in(data)
     before = sum(start + len(START) <= begin for start in starts[1:])
     return before, sum(start >= end for start in starts)

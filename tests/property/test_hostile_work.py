@@ -55,7 +55,7 @@ TRAPS: dict[str, Case] = {
     "key lines": repeated(b"\n idempotency_key: k"),
     "id and key lines": repeated(b"\nmsg_id:\n idempotency_key: k\n"),
     "a key line of blanks": lambda n: b"\n idempotency_key:" + b" " * n + b"\rx",
-    "a key behind blanks": lambda n: b"\n" + b" " * n + b"idempotency_key:\rx",
+    "a key after blanks": lambda n: b"\n" + b" " * n + b"idempotency_key:\rx",
     "lengths": repeated(b"\ncontent_length: 5"),
     "one-line looks": repeated(b"\n[2026-11-21 03:14:15] "),
     "a one-line message of blanks": lambda n: b"\n[2026-11-21 03:14:15] x:" + b" " * n + b"\x0b",
@@ -71,7 +71,7 @@ STARTS: dict[str, Case] = {  # a thousand times the work a byte, so they come in
     "records": repeated(b"\n\n---\nmsg_id: x\n---\n"),
     "one-line messages": repeated(b"\n[2026-11-21 03:14:15] a: b"),
 }
-PLACES: dict[str, tuple[bytes, bytes]] = {  # before and behind the trap
+PLACES: dict[str, tuple[bytes, bytes]] = {  # before and after the trap
     "alone": (b"", b""),
     "below a body": (b"---\nmsg_id: a\ncontent_length: 1\n---\nx\n", b"\n\n---\nmsg_id: b\n---\nthe end\n"),
 }

@@ -303,7 +303,7 @@ class Histories(RuleBasedStateMachine, stores.Stores):
     @precondition(lambda self: self.path.exists())
     @rule()
     def die_in_rotation(self) -> None:
-        """Behind the rename, before there is a new file."""
+        """After the rename, before there is a new file."""
         self.finish_readings()
         archive = segments.next_archive(str(self.path), stores.CLOCK.now(UTC))
         self.path.rename(archive)

@@ -115,7 +115,7 @@ def test_an_append_that_races_with_a_rewrite_in_place(path, race, point, edit, k
 
 
 def test_an_append_between_two_pieces_of_a_save_in_place(path, monkeypatch, patched):
-    """The end that is written so far may look like the work of a crash: it is no time to mend it."""
+    """The end that is written so far may look like the work of a crash: this is no time to recover it."""
     posted = [MessageBus(path).append_message(draft(f"{number}")) for number in range(3)]
     saved = path.read_bytes()
     unfinished = 0
@@ -379,7 +379,7 @@ def test_line_ends_converted_while_a_follower_is_on(path, following):
 
 
 def test_a_cut_record_in_a_converted_file(path):
-    """Healing, with CRLF: cut at every byte, and append."""
+    """Recovery, with CRLF: cut at every byte, and append."""
     bus = MessageBus(path)
     before = bus.append_messages([draft(), draft("second")])
     start = len(path.read_bytes().replace(b"\n", b"\r\n"))

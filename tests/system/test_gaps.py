@@ -288,7 +288,7 @@ def test_archives_removed_while_a_follower_reads_the_first(scene, tally, told, p
 
 @pytest.mark.parametrize("change", ["cut", "replaced", "deleted"])
 def test_the_live_file_changed_while_it_is_read(scene, tally, told, change):
-    """A file that is open is read to its end, whatever stands at the path; one that is cut is not."""
+    """A file that is open is read to its end, whatever is at the path; one that is cut is not."""
     scene.post(1_000)
     with closing(MessageBus(scene.path).iter_messages()) as messages:
         given = [next(messages)]

@@ -164,7 +164,7 @@ def test_a_record_edited_on_both_sides(repository: Repository) -> None:
     assert first.msg_id == start.msg_id
     assert second.meta == {"conflict_of": start.msg_id}
     with MessageBus(repository.path) as bus:
-        assert bus.append_message(Draft("FACT", "p", "goes on")).msg_id > second.msg_id
+        assert bus.append_message(Draft("FACT", "p", "continues")).msg_id > second.msg_id
 
 
 def test_a_criss_cross(repository: Repository) -> None:
@@ -293,7 +293,7 @@ def test_gits_own_union_is_read(tmp_path: Path) -> None:
     assert b"one\n" in repository.path.read_bytes()
     assert b"main\n" in repository.path.read_bytes()
     with MessageBus(repository.path) as bus:
-        last = bus.append_message(Draft("FACT", "p", "goes on"))
+        last = bus.append_message(Draft("FACT", "p", "continues"))
     assert repository.read()[-1] == last
 
 

@@ -36,7 +36,7 @@ KEYED = "posted with the key, and longer than a block. " * 2
 FORGERY = (
     "\n\n---\nmsg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA\nts: 2026-11-21T03:14:15.926535Z\ncontent_length: 3\n---\nabc"
 )
-ONE_LINER = "\n[2026-01-01 00:00:00] FACT: nobody posted this\n"
+ONE_LINER = "\n[2026-01-01 00:00:00] FACT: no one posted this\n"
 BODIES = [
     "x",
     "two\nlines",

@@ -119,8 +119,8 @@ def _write_for_ever(bus: MessageBus, say: Say, name: str, longest: int, repeated
 
 
 def _left_undone(writer: str, said: list[dict[str, Any]], longest: int) -> Post | None:
-    """What a writer died of, if that has a key: nobody knows whether it is stored, and whoever
-    comes next repeats it."""
+    """What a writer died of, if that has a key: no one knows whether it is stored, and the next writer
+    repeats it."""
     number = sum(word["writer"] == writer for word in said)
     kind = KINDS[number % len(KINDS)]
     return Post(writer, number, kind, longest) if kind == "keyed" else None
@@ -186,8 +186,8 @@ class Scenario(NamedTuple):
 
 
 def die_at_each_call(path: str, journal: str, stride: int, **scenario: Any) -> None:
-    """Writers that die before every call of the append, and with every ``stride``-th byte written; behind
-    each somebody appends who lives."""
+    """Writers that die before every call of the append, and with every ``stride``-th byte written; after
+    each, a writer appends that lives."""
     append._SETTLED_AFTER = 0.0  # to wait would be a call more, or not, by the time that has passed
     dying = _Dying(path, Scenario(**scenario))
     with dying.survivor:
@@ -259,7 +259,7 @@ class _Dying:
         return died[0] if died else None
 
     def _survive(self) -> None:
-        """Append: nobody may be in the way, whatever the last writer left."""
+        """Append: nothing may be in the way, whatever the last writer left."""
         Post("survivor", self._deaths, "one", self.longest).to(self.survivor, self.words.append)
         self._deaths += 1
         assert self.survivor.last_id() == self.words[-1]["acknowledged"][0][0]

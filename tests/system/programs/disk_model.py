@@ -211,7 +211,7 @@ class Recording:
         if is_new:
             name, inode = Path(path).name, os.fstat(fd).st_ino
             self._files[inode] = file = f"{name} {inode}"
-            if not name.endswith(".new"):  # which nobody reads: there is no file before it is linked
+            if not name.endswith(".new"):  # which no one reads: there is no file before it is linked
                 self._steps.append(lambda disk: disk.make(name, file))
         return fd
 

@@ -1,7 +1,7 @@
 """Writers whose clocks do not agree: ``python id_order.py VERB '{"option": ...}'``.
 
 Ours, with clocks that step an hour back and forth, and one of the Go kind: its ids come from a clock of
-its own, before it has the lock, and it does not look at what stands in the file. What was acknowledged
+its own, before it has the lock, and it does not look at the content of the file. What was acknowledged
 goes to the file ``log``.
 """
 

@@ -1,7 +1,7 @@
 """What must hold of a bus when something failed, and when it fails no longer.
 
 A failed append leaves every byte of the log as it was, but for the unfinished end that it may have
-healed; the error names the file; nobody holds the lock; and once the fault has passed, the same bus object
+recovered; the error names the file; no one holds the lock; and once the fault has passed, the same bus object
 and a new one append.
 """
 
@@ -111,7 +111,7 @@ class Trial:
         self.told += [str(warning.message) for warning in warned]
 
     def settle(self) -> dict[str, int]:
-        """The fault has passed: what is lost, repeated and forged once everything went on."""
+        """The fault has passed: what is lost, repeated and forged once everything works again."""
         for text in self.told:
             assert str(self._path.parent) in text, f"which file? {text}"
         if self._durability_unknown:

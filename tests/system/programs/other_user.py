@@ -1,4 +1,4 @@
-"""Somebody with a user, a group and a umask of their own, who posts and reads when told to:
+"""Another user, with a group and a umask of their own, who posts and reads when told to:
 ``python other_user.py be '{"uid": 7001, ...}'``. Each line on stdin is a JSON list, the verb and its options."""
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def be(
 
 
 def _import_everything() -> None:
-    """What a stranger could not import, where the interpreter is in somebody's home."""
+    """What a stranger could not import, where the interpreter is in a home directory."""
     with tempfile.TemporaryDirectory() as place, MessageBus(Path(place, "BUS.md"), auto_rotate_bytes=1) as bus:
         for _ in range(3):
             bus.append_message(Draft("FACT", "demo", "x"))
         bus.poll_for_new(None, timeout=0)
-        Path(place, "BUS.md").open("ab").write(b"\n---\nmsg_id: x\n")  # noqa: SIM115 - to be mended
+        Path(place, "BUS.md").open("ab").write(b"\n---\nmsg_id: x\n")  # noqa: SIM115 - to be repaired
         repair_bus(Path(place, "BUS.md"))
 
 

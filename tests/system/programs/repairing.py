@@ -1,4 +1,4 @@
-"""Processes that damage a bus, or die while they mend it: ``python repairing.py VERB '{"option": ...}'``."""
+"""Processes that damage a bus, or die while they repair it: ``python repairing.py VERB '{"option": ...}'``."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def die_writing(path: str, body: str, written: int) -> None:
 
 
 def die_repairing(path: str, journal: str, files: dict[str, str]) -> None:
-    """Mend a log that is these files, and be killed before each call that changes something, and before some that
-    do not, one after another. After each death: what is there, what a second mending makes of it, and what is
+    """Repair a log that is these files, and be killed before each call that changes something, and before some that
+    do not, one after another. After each death: what is there, what a second repair makes of it, and what is
     found then."""
     said = []
     for call in calls_to_die_in(path, files):

@@ -1,7 +1,7 @@
 """Messages whose name tells their body, and readers that hold them to it: ``python self_describing.py VERB '{...}'``.
 
 A message is named by its ``run_id``, from which anybody can make its body again, were it of one byte:
-so every reader knows a whole body from the half of one, and from what somebody else wrote.
+so every reader knows a whole body from the half of one, and from what another process wrote.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def verdict(name: str, body: str, intact: bool | None) -> str:
 
 
 def _begins(genuine: str, torn: str) -> bool:
-    """Is this the beginning of it? (Of a line cut short nobody can say whether it was escaped, nor whose the first
-    bytes of a record are that somebody began behind it and died, too: SPEC.md, "Torn records".)"""
+    """Is this the beginning of it? (Of a line cut short no one can say whether it was escaped, nor whose the first
+    bytes of a record are that another writer began after it and died, too: SPEC.md, "Torn records".)"""
     torn = re.sub(r"\n\n(--?|---\n?(m(s(g(_(i(d)?)?)?)?)?)?)\Z", "", torn)
     lines, line_end, last = torn.rpartition("\n")
     return genuine.startswith((torn, lines + line_end + last.removeprefix("\\")))

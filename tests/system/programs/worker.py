@@ -202,7 +202,7 @@ def fork_while_writing(path: str) -> None:
 
 def fork_while_following(path: str) -> None:
     """Fork with a follower open that has waited; the child closes it and follows anew, and the
-    parent goes on."""
+    parent continues."""
     bus, subscribe = MessageBus(path, poll_interval=0.05), watch.FileWatch._subscribe
 
     def subscribe_and_post(waiting: watch.FileWatch) -> None:
