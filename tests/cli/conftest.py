@@ -32,8 +32,11 @@ ON_TERMINAL = (
 
 
 # Changes to another user after all imports, because that user may not be able to read our files.
+# Everything is imported before the user changes, also what the program imports only when it needs
+# it: the other user may not be allowed to read the virtual environment.
 AS_USER = """
 import importlib, json, os, pkgutil, pwd, sys, messagebus, run_agent.cli.commands
+import portalocker, ulid, watchdog.observers, yaml
 for package in (messagebus, run_agent.cli.commands):
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
