@@ -9,6 +9,7 @@
 Layers, bottom up (SPEC.md is the format, in prose):
 
     errors       the BusError tree
+    timestamps   the times of messages as text
     message      Draft, Message, and their JSON
     validation   what a draft must satisfy
     msgid        ids and their order

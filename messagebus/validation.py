@@ -15,11 +15,16 @@ from messagebus.message import (
     Draft,
     Link,
     Parent,
-    in_utc,
 )
+from messagebus.msgid import is_own
+from messagebus.timestamps import in_utc
 
 MAX_VALUE = 64 * 1024  # characters: the whole header may have no more bytes
 MAX_META_KEY = 128  # characters: even escaped, it is shorter than the 1,024 that YAML allows
+
+# What is usual comes first: to ask an abstract class takes longer than all other checks of a parent.
+_SEQUENCE = (list, tuple, Sequence)
+_MAPPING = (dict, Mapping)
 
 
 def validate_draft(draft: Draft, max_body_bytes: int) -> None:
@@ -41,6 +46,11 @@ def validate_draft(draft: Draft, max_body_bytes: int) -> None:
     _check_body(draft.body, max_body_bytes)
     if draft.ts is not None:
         in_utc(draft.ts)
+
+
+def _is_ordinary(value: object) -> bool:
+    """Whether ``check_header_value`` certainly allows it; nearly all values are so."""
+    return type(value) is str and len(value) <= MAX_VALUE and value.isascii() and value.isprintable()
 
 
 @lru_cache(maxsize=128)
@@ -71,29 +81,33 @@ def check_header_value(name: str, value: object) -> None:
 
 
 def _check_relations(draft: Draft) -> None:
-    _check_parents(draft)
-    _check_links(draft)
+    if draft.parents != ():
+        _check_parents(draft)
+    if draft.links != ():
+        _check_links(draft)
     _check_meta("meta", draft.meta)
     if IDEMPOTENCY_KEY in draft.meta:
         raise InvalidMessageError(f"meta: the key {IDEMPOTENCY_KEY!r} is the log's own: pass idempotency_key instead")
 
 
 def _check_parents(draft: Draft) -> None:
-    if isinstance(draft.parents, str) or not isinstance(draft.parents, Sequence):
+    if isinstance(draft.parents, str) or not isinstance(draft.parents, _SEQUENCE):
         raise InvalidMessageError(f"parents must be a sequence of ids or Parents, not {draft.parents!r:.60}")
     for parent in draft.parents:
-        if not isinstance(parent, str | Parent):
-            raise InvalidMessageError(f"parents: {parent!r:.60} is neither an id nor a Parent")
-        if isinstance(parent, str):
+        if isinstance(parent, Parent):
+            _check_id(parent.msg_id)
+            if parent.kind != "":
+                check_header_value("parents: kind", parent.kind)
+            if parent.meta != {}:
+                _check_meta("parents: meta", parent.meta)
+        elif isinstance(parent, str):
             _check_id(parent)
         else:
-            _check_id(parent.msg_id)
-            check_header_value("parents: kind", parent.kind)
-            _check_meta("parents: meta", parent.meta)
+            raise InvalidMessageError(f"parents: {parent!r:.60} is neither an id nor a Parent")
 
 
 def _check_links(draft: Draft) -> None:
-    if not isinstance(draft.links, Sequence):
+    if not isinstance(draft.links, _SEQUENCE):
         raise InvalidMessageError(f"links must be a sequence of Links, not {draft.links!r:.60}")
     for link in draft.links:
         if not isinstance(link, Link):
@@ -105,19 +119,23 @@ def _check_links(draft: Draft) -> None:
 
 
 def _check_id(msg_id: str) -> None:
+    if type(msg_id) is str and is_own(msg_id):
+        return
     check_header_value("parents: msg_id", msg_id)
     if not msg_id or msg_id != "".join(msg_id.split()):
         raise InvalidMessageError(f"parents: {msg_id!r} is not a message id: it is empty or contains white space")
 
 
 def _check_meta(name: str, meta: object) -> None:
-    if not isinstance(meta, Mapping):
+    if not isinstance(meta, _MAPPING):
         raise InvalidMessageError(f"{name} must map text to text, not {meta!r:.60}")
     for key, value in meta.items():
-        check_header_value(f"{name}: key", key)
+        if not _is_ordinary(key):
+            check_header_value(f"{name}: key", key)
         if not key or len(key) > MAX_META_KEY:
             raise InvalidMessageError(f"{name}: the key {key!r:.60} must have 1 to {MAX_META_KEY} characters")
-        check_header_value(f"{name}: {key}", value)
+        if not _is_ordinary(value):
+            check_header_value(f"{name}: {key}", value)
 
 
 def _check_body(body: object, max_body_bytes: int) -> None:

@@ -15,13 +15,9 @@ from threading import Condition
 from messagebus.codec import encode, encode_rest
 from messagebus.errors import SinceIDNotFoundError
 from messagebus.idempotency import IDEMPOTENCY_WINDOW_MS, answer_repeated, holds_key
-from messagebus.message import (
-    Draft,
-    Message,
-    in_utc,
-    message_from,
-)
+from messagebus.message import Draft, Message, message_from
 from messagebus.msgid import next_msg_id, time_of
+from messagebus.timestamps import in_utc
 
 
 class MemoryBackend:

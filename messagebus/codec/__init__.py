@@ -39,16 +39,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from messagebus.codec.decode import Decoder
-    from messagebus.codec.encode import encode, encode_rest, encode_stamped
+    from messagebus.codec.encode import encode, encode_opening, encode_rest
     from messagebus.codec.framing import BOM, MAX_HEADER
-    from messagebus.codec.tail import AppendPoint, find_append_point, last_own_id
+    from messagebus.codec.tail import AppendPoint, find_append_point, id_of_whole_end, last_own_id
 
 # Imported when first used: a reader does not need the writer's modules.
 _HOMES = {
     "Decoder": "decode",
-    **dict.fromkeys(("encode", "encode_rest", "encode_stamped"), "encode"),
+    **dict.fromkeys(("encode", "encode_rest", "encode_opening"), "encode"),
     **dict.fromkeys(("BOM", "MAX_HEADER"), "framing"),
-    **dict.fromkeys(("AppendPoint", "find_append_point", "last_own_id"), "tail"),
+    **dict.fromkeys(("AppendPoint", "find_append_point", "id_of_whole_end", "last_own_id"), "tail"),
 }
 
 __all__ = [
@@ -57,9 +57,10 @@ __all__ = [
     "AppendPoint",
     "Decoder",
     "encode",
+    "encode_opening",
     "encode_rest",
-    "encode_stamped",
     "find_append_point",
+    "id_of_whole_end",
     "last_own_id",
 ]
 

@@ -9,7 +9,8 @@ from messagebus import msgid
 from messagebus.codec import header
 from messagebus.codec.framing import ID_FIELD
 from messagebus.codec.header import Fields, HeaderError
-from messagebus.message import SCALAR_FIELDS, Link, Message, Parent, parse_time
+from messagebus.message import SCALAR_FIELDS, Link, Message, Parent
+from messagebus.timestamps import parse_time
 
 # Keys of ``meta`` that a repair or a merge adds (SPEC.md, "Torn records"). The first is named as in files.
 MENDED = "mended"  # what was wrong

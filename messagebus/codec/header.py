@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 Fields = dict[str, Any]
@@ -19,11 +19,12 @@ Fields = dict[str, Any]
 # A colon needs a neighbour, or it would end a key; "- x" would start a list.
 _PLAIN_TEXT = r"[^\W_](?:[\w./@+=~()%,-]|:(?=[\w/])| (?=[\w/(]))*"
 _PLAIN = re.compile(_PLAIN_TEXT)
-# What YAML 1.1 or 1.2 does not read as a string, though it looks like plain text.
-# (Not compiled here, nor is the next pattern: only writers need them, and readers would pay for it.)
-_NOT_A_STRING = r"""(?xia)
-      (?: y | n | yes | no | on | off | true | false | null )     # most of them in 1.1 alone
-    | 0 [box] [\da-f_]*                                           # other bases
+# What YAML 1.1 or 1.2 does not read as a string, though it looks like plain text: these words (most of them in
+# 1.1 alone), and what begins with a digit and fits this pattern. It is compiled on first use, as are the next
+# two: a short command needs none of them.
+_NOT_STRINGS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+_NUMBER_OR_TIME = r"""(?xia)
+      0 [box] [\da-f_]*                                           # other bases
     | \d [\d_,]* (?: \. [\d_]* )? (?: e [-+]? \d* )?              # numbers, with 1.1's separators
     | \d [\d_]* (?: : [\d._]* )+                                  # base 60
     | \d{4} - \d\d? - \d\d? .*                                    # dates and times
@@ -33,8 +34,8 @@ _QUOTED_TEXT = (
     r'"(?:[^"\\\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]'
     r'|\\["\\bfnrt]|\\u(?![dD][89a-fA-F])[\da-fA-F]{4})*"'
 )
-_ENTRY = re.compile(rf"({_PLAIN_TEXT}|{_QUOTED_TEXT}):(?: ({_PLAIN_TEXT}|{_QUOTED_TEXT}))?")
 _LONGEST_KEY = 1000  # YAML looks for the colon in the first 1,024 characters
+_SHORT = 128  # characters of a scalar that is remembered: agents repeat names, not texts
 _DEEPEST = 50
 _OPENERS = ("[", "{", "- ", "-\t", "? ", "?\t")  # these nest within one line
 _DEEP_LINE = "\n" + _DEEPEST // 2 * " "  # nested by indentation: at most two levels a space
@@ -44,15 +45,27 @@ class HeaderError(ValueError):
     """A header is not a YAML mapping; its record cannot be read."""
 
 
-@lru_cache(maxsize=1024)
 def scalar(text: str) -> str:
     """``text`` as a YAML scalar on one line."""
+    return _short_scalar(text) if len(text) <= _SHORT else _scalar(text)
+
+
+def _scalar(text: str) -> str:
     plain = _PLAIN.fullmatch(text)
-    if plain and not re.fullmatch(_NOT_A_STRING, text):
+    if plain and not _means_something_else(text):
         return plain[0]  # a str: text may be of a subclass that prints as something else
     import json  # most headers need no quotes
 
     return re.sub(_UNPRINTABLE, lambda char: f"\\u{ord(char[0]):04x}", json.dumps(text, ensure_ascii=False))
+
+
+def _means_something_else(text: str) -> bool:
+    if text[0] in "0123456789":
+        return re.fullmatch(_NUMBER_OR_TIME, text) is not None
+    return text.lower() in _NOT_STRINGS
+
+
+_short_scalar = lru_cache(maxsize=1024)(_scalar)
 
 
 def entry(key: str, text: str, indent: str = "") -> str:
@@ -62,16 +75,10 @@ def entry(key: str, text: str, indent: str = "") -> str:
 
 def mapping(key: str, items: Mapping[str, str], indent: str = "") -> str:
     """``key:`` and its entries one level deeper; empty where there are none."""
-    if not items:
-        return ""
-    return f"{indent}{key}:\n" + "".join(entry(name, items[name], indent + "  ") for name in items)
-
-
-def sequence(key: str, items: list[str]) -> str:
-    """``key:`` and a list of mappings, each given as lines indented by four spaces."""
-    if not items:
-        return ""
-    return f"{key}:\n" + "".join(f"  - {item[4:]}" for item in items)
+    text = f"{indent}{key}:\n" if items else ""
+    for name in items:
+        text += f"{indent}  {scalar(name)}: {scalar(items[name])}\n"
+    return text
 
 
 def parse(text: str) -> Fields:
@@ -134,7 +141,7 @@ def _mapping(lines: list[str], start: int, indent: int) -> tuple[Fields | None, 
     if indent >= 2 * _DEEPEST:
         return None, -1
     while start < len(lines) and _indent_of(lines[start]) == indent:
-        match = _ENTRY.fullmatch(lines[start], indent)
+        match = _entry_pattern().fullmatch(lines[start], indent)
         if not match or match.end(1) - indent > _LONGEST_KEY:
             return None, -1
         key, value = match.groups()
@@ -148,6 +155,12 @@ def _mapping(lines: list[str], start: int, indent: int) -> tuple[Fields | None, 
         if start < 0:
             return None, -1
     return fields or None, start
+
+
+@cache
+def _entry_pattern() -> re.Pattern[str]:
+    """One line of a mapping: a key, and perhaps a value."""
+    return re.compile(rf"({_PLAIN_TEXT}|{_QUOTED_TEXT}):(?: ({_PLAIN_TEXT}|{_QUOTED_TEXT}))?")
 
 
 def _indent_of(line: str) -> int:

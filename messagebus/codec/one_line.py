@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from messagebus.message import Message, parse_time
+from messagebus.message import Message
+from messagebus.timestamps import parse_time
 
 StoredMessage = tuple[Message, bytes]  # with its bytes as they are in the file
 

@@ -76,7 +76,7 @@ def scan(chunks: Iterable[bytes]) -> Iterator[Span]:
     """The spans of a file, which is given in chunks from its beginning on."""
     chunks = iter(chunks)
     top = b""
-    while len(top) < len(BOM) and (chunk := next(chunks, b"")):
+    while len(top) < len(BOM) and (chunk := next(chunks, None)) is not None:  # a chunk may be empty
         top += chunk
     bom = len(BOM) if top.startswith(BOM) else 0
     offset, line = bom - 2, -1  # two line ends in front make the first record's start look like every other

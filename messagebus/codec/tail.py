@@ -2,7 +2,8 @@
 
 ``find_append_point`` goes back from the end, one record start at a time (SPEC.md, "Recovery"). A start whose header
 is unfinished is cut off, and the record before it is looked at. A record with a header ends the search: of what is
-below its body, only a partial record start is cut off.
+below its body, only a partial record start is cut off. ``id_of_whole_end`` is the short answer where other writers
+of this library have appended meanwhile.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from messagebus.msgid import OWN_ID
 _ID_LINE = b"\n" + ID_FIELD
 _START_AT_END = re.compile(START_PATTERN + rb"\Z")
 _OWN_RECORD = re.compile(START_PATTERN + rb" (%b)\r?\n" % OWN_ID.encode())
+_OWN_ID = re.compile(rb" (%b)\nts: " % OWN_ID.encode())
 _LONGEST_START = 64  # bytes: no program writes more CRs than that
 _BLANK_LINE_ABOVE = re.compile(rb"\n\r*\n\Z")
 _HEADER_LINE = re.compile(rb"[A-Za-z_]+:(?: .*)?| +\S.*|- .*")
@@ -63,6 +65,17 @@ def find_append_point(data: bytes, *, whole_file: bool, first: int = -1) -> Appe
     truncate_to = max(end + shift, bom)
     separator = b"" if truncate_to == bom else b"\n" if text[end - 1 : end] == b"\n" else b"\n\n"
     return AppendPoint(_last_id(text[:end]), truncate_to, separator)
+
+
+def id_of_whole_end(data: bytes) -> str | None:
+    """The id of the last record in ``data`` if it is own, and plainly all there: then nothing at the end is to be
+    cut off. None where ``find_append_point`` must look."""
+    at = data.rfind(PLAIN_START)
+    head, closing, body = data[at + len(PLAIN_START) :].partition(b"\n---\n")
+    own = _OWN_ID.match(head)
+    length = head.rpartition(b"\ncontent_length: ")[2]
+    is_whole = own and closing and length.isdigit() and body.endswith(b"\n") and int(length) == len(body) - 1
+    return own[1].decode() if own and is_whole and at >= 0 and b"\r" not in body else None
 
 
 def last_own_id(data: bytes, *, whole_file: bool) -> str | None:

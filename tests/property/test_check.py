@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from hostile import DRAFTS, SCRAPS, START
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from messagebus import GapWarning, Message, MessageBus, check_bus, repair_bus, replace
@@ -199,6 +199,7 @@ def chunks(text: bytes, seed: int) -> Iterator[bytes]:
 
 @settings(max_examples=100)
 @given(st.lists(JUNK, max_size=6).map(b"".join), st.integers(0, 99))
+@example(b"\xef\xbb\xbf", 3)  # whose first chunk is empty
 def test_the_spans_of_any_bytes_give_back_the_bytes(text: bytes, seed: int) -> None:
     spans = list(scan(chunks(text, seed)))
     assert spans == list(scan([text]))

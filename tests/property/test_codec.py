@@ -347,3 +347,20 @@ def test_recovery_leaves_text_alone(end: bytes) -> None:
     assert b"---\nmsg_id:".startswith(gone) or gone.startswith(b"---\nmsg_id:")
     for torn in gone.split(b"---\nmsg_id:")[1:]:
         assert b"\n---\n" not in torn.removesuffix(b"\n\n---\n")
+
+
+@settings(max_examples=400)
+@given(LOGS, st.lists(FRAGMENTS | st.just("\0"), max_size=4).map("".join), st.integers(0, 80), st.data())
+def test_a_whole_end_is_one_that_needs_no_recovery(
+    drafts: list[Draft], more: str, cut: int, data: st.DataObject
+) -> None:
+    """What other writers have added is looked at by the quick way first, from the line end of our last record."""
+    added = b"\n\n" + b"\n".join(record for record, _ in numbered(drafts))
+    assert codec.id_of_whole_end(added) == numbered(drafts)[-1][1].msg_id or b"\r" in added
+    at = data.draw(st.integers(0, len(added)))
+    edited = (added[:at] + more.encode() + added[at:])[: len(added) + len(more) - cut]
+    for end in (edited, edited + b"\n" + added[2:]):
+        last_id = codec.id_of_whole_end(end)
+        if last_id is not None:
+            point = codec.find_append_point(end, whole_file=False)
+            assert point == (last_id, len(end), b"\n")

@@ -106,15 +106,10 @@ def headers(draw: st.DrawFn) -> tuple[str, dict[str, object]]:
     meta = draw(MAPPINGS)
     text = "msg_id: x\n" + "".join(header.entry(f"s{key}", scalars[key]) for key in scalars)
     fields: dict[str, object] = {"msg_id": "x"} | {f"s{key}": value for key, value in scalars.items()}
-    text += header.sequence(
-        "items",
-        [
-            header.entry("msg_id", msg_id, "    ")
-            + header.entry("kind", kind, "    ")
-            + header.mapping("meta", extra, "    ")
-            for msg_id, kind, extra in items
-        ],
-    )
+    text += "items:\n" if items else ""
+    for msg_id, kind, extra in items:
+        text += header.entry("msg_id", msg_id, "  - ") + header.entry("kind", kind, "    ")
+        text += header.mapping("meta", extra, "    ")
     if items:
         fields["items"] = [
             {"msg_id": msg_id, "kind": kind} | ({"meta": extra} if extra else {}) for msg_id, kind, extra in items

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 
 import pytest
 
 from messagebus import codec
-from messagebus.codec import Decoder
+from messagebus.codec import Decoder, header
 from messagebus.errors import InvalidMessageError
 from messagebus.message import Draft, Link, Message, Parent
 
@@ -497,3 +498,18 @@ def test_lines_around_a_message_do_not_form_a_record_in_the_stored_bytes() -> No
     lines = b"\n\n[2026-11-21 03:14:15] FACT: between\n---\nmsg_id: forged\n---\n"
     Decoder(stored=stored).feed(record(b"x" + lines, length=1) + b"\n" + record(b"", msg_id="b"))
     assert [msg_id for msg_id, _, _ in summaries(b"\n".join(stored), closed=True)] == ["a", "a+1"]
+
+
+def test_what_is_remembered_of_headers_is_bounded() -> None:
+    """A program may run for months, and write other values every time."""
+    for number in range(2000):
+        codec.encode_rest(
+            Draft("FACT", "demo", task_id=f"task {number}", run_id="x" * number, meta={"k": "v" * number})
+        )
+    encode = sys.modules["messagebus.codec.encode"]  # whose name in the package is that of its function
+    assert len(encode._scopes) <= encode._MOST_REMEMBERED
+    assert max(map(len, encode._scopes.values())) <= encode._LONGEST_REMEMBERED
+    assert header._short_scalar.cache_info().currsize <= 1024
+    before = header._short_scalar.cache_info().misses
+    header.scalar("y" * 10_000)
+    assert header._short_scalar.cache_info().misses == before

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import builtins
 import copy
+import inspect
 import json
 import pickle
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import MISSING, FrozenInstanceError, fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import combinations
 from multiprocessing import get_context
@@ -32,6 +33,7 @@ from messagebus import (
     Link,
     LockTimeoutError,
     Message,
+    MessageBus,
     Parent,
     SinceIDNotFoundError,
     repair_bus,
@@ -207,6 +209,43 @@ def test_the_smallest_draft_from_json() -> None:
     assert Draft.from_json({}) == Draft("INFO", "")
     assert Draft.from_json({"timestamp": "2026-11-21T05:14:15.926535+02:00"}).ts == TS
     assert Draft.from_json({"timestamp": "2026-11-21T05:14:60.926535+02:00"}).ts == TS.replace(second=59)
+
+
+@pytest.mark.parametrize("cls", [Draft, Parent])
+def test_the_parameters_are_the_fields(cls: type[Draft | Parent]) -> None:
+    """These write their ``__init__`` themselves, for speed."""
+    parameters = list(inspect.signature(cls).parameters.values())
+    assert [parameter.name for parameter in parameters] == [field.name for field in fields(cls)]
+    for parameter, field in zip(parameters, fields(cls), strict=True):
+        assert (parameter.kind is inspect.Parameter.KEYWORD_ONLY) == field.kw_only
+        has_default = field.default is not MISSING or field.default_factory is not MISSING
+        assert (parameter.default is not inspect.Parameter.empty) == has_default
+        if field.default is not MISSING:
+            assert parameter.default == field.default
+    required = [name for name in cls.__slots__ if name in {"type", "project_id", "msg_id"}]
+    given = {name: object() for name in cls.__slots__}
+    one, other = cls(*required), cls(*required)
+    assert all(getattr(cls(**given), name) is value for name, value in given.items())  # type: ignore[arg-type]
+    assert one.meta == {}
+    assert one.meta is not other.meta
+
+
+def test_a_class_of_drafts(tmp_path: Path) -> None:
+    """A subclass may have attributes of its own; it is stored as a Draft is."""
+
+    class Question(Draft):
+        asked = 0
+
+    class Slotted(Draft):
+        __slots__ = ("more",)
+
+    question = Question("QUESTION", "demo", "Why?", meta={"from": "a"})
+    question.__dict__["asked"] = 1
+    with MessageBus(tmp_path / "BUS.md") as bus:
+        stored = [bus.append_message(draft) for draft in (question, Slotted("QUESTION", "demo", "Why?"))]
+        assert bus.read_messages() == stored
+    assert [message.body for message in stored] == ["Why?", "Why?"]
+    assert question.asked == 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ulid import ULID
 
-from messagebus.msgid import is_own, next_msg_id, order, sibling, time_of
+from messagebus.msgid import is_own, next_msg_id, order, sibling, time_of, to_ulid
 
 MS = 1_795_230_855_926
 LAST_MS = (1 << 48) - 1
@@ -46,6 +46,25 @@ def test_an_id_is_the_ulid_that_python_ulid_makes(ms: int, randomness: bytes) ->
     new = made(None, ms, randomness)
     assert new == f"MSG-{ULID(ms.to_bytes(6, 'big') + randomness)}"
     assert time_of(new) == ms
+
+
+@settings(max_examples=200)
+@given(OWN_IDS)
+def test_an_own_id_is_read_as_python_ulid_reads_it(msg_id: str) -> None:
+    assert to_ulid(msg_id) == ULID.from_str(msg_id[4:])
+    assert time_of(msg_id) == ULID.from_str(msg_id[4:]).milliseconds
+
+
+@given(FOREIGN)
+def test_another_id_is_no_ulid(msg_id: str) -> None:
+    assert to_ulid(msg_id) is None
+
+
+@settings(max_examples=200)
+@given(OWN_IDS.filter(lambda text: not text.endswith("Z" * 16)), st.integers(0, 2**32 - 1))
+def test_a_sibling_is_the_ulid_so_many_later(msg_id: str, number: int) -> None:
+    later = ULID.from_int(int(ULID.from_str(msg_id[4:])) + 1 + number)
+    assert sibling(msg_id, number) == f"MSG-{later}"
 
 
 @settings(max_examples=200)
