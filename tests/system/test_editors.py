@@ -54,6 +54,10 @@ def race(monkeypatch, patched):
             once()
             return lock.acquire(*arguments)
 
+        def try_acquire(fd: int) -> bool:
+            once()
+            return lock.try_acquire(fd)
+
         def lstat(path: str) -> os.stat_result:
             once()
             return os.lstat(path)
@@ -67,7 +71,7 @@ def race(monkeypatch, patched):
             return written
 
         if point == "lock":
-            monkeypatch.setattr(live_file, "lock", patched(lock, acquire=acquire))
+            monkeypatch.setattr(live_file, "lock", patched(lock, acquire=acquire, try_acquire=try_acquire))
         elif point == "look":
             monkeypatch.setattr(live_file, "os", patched(os, lstat=lstat))
         else:

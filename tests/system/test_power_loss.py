@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from messagebus import Draft, Message, MessageBus
-from messagebus.backends.file import append, create, live_file, randomness, segments
+from messagebus.backends.file import append, create, durability, live_file, randomness, segments
 from messagebus.codec import Decoder
 from messagebus.message import IDEMPOTENCY_KEY
 
@@ -68,7 +68,7 @@ class Machine:
         functions = self.recording.functions
         stand_in = self._patched(os, **functions, urandom=Random(self._now_ms).randbytes)
         with pytest.MonkeyPatch.context() as patch:
-            for module in (append, live_file, segments, create, randomness):
+            for module in (append, durability, live_file, segments, create, randomness):
                 patch.setattr(module, "os", stand_in)
             patch.setattr(live_file, "flush", functions["fdatasync"])
             patch.setattr(append, "_now_ms", self._tick)

@@ -2,6 +2,7 @@
 
 append       the write path, step by step as SPEC.md section 6 has it
 live_file    the file that is appended to: locked, checked, written
+durability   flushing what was appended
 randomness   random bytes, many at a time
 read         the read path: cursors, tails, streams
 search       finding a record in a segment without reading all of it
@@ -21,11 +22,11 @@ from collections.abc import Generator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from messagebus.backends.file.read import Reader
 from messagebus.message import Draft, Message
 
 if TYPE_CHECKING:
     from messagebus.backends.file.append import Appender
+    from messagebus.backends.file.read import Reader
     from messagebus.backends.file.watch import FileWatch
 
 
@@ -46,13 +47,20 @@ class FileBackend:
     def __init__(self, path: str, options: AppendOptions) -> None:
         self._path = path
         self._options = options
-        self._reader = Reader(path)
+
+    # Each is imported by who needs it: a reader needs no lock, and a shell script that posts no decoder.
 
     @cached_property
     def _appender(self) -> Appender:
-        from messagebus.backends.file.append import Appender  # readers need neither a lock nor its imports
+        from messagebus.backends.file.append import Appender
 
         return Appender(self._path, self._options)
+
+    @cached_property
+    def _reader(self) -> Reader:
+        from messagebus.backends.file.read import Reader
+
+        return Reader(self._path)
 
     @property
     def _has_appended(self) -> bool:

@@ -16,6 +16,8 @@ from messagebus.errors import InvalidBusPathError
 
 flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
+_MOST_ADDED = 64 * 1024  # bytes
+
 
 class LiveFile:
     """The file at one bus path. Only one thread at a time may use it."""
@@ -25,6 +27,7 @@ class LiveFile:
         self._make_directories = make_directories
         self.fd = -1
         self._inode = self._device = 0
+        self.left: os.stat_result | None = None  # its status after the last write
         self._opened = self._name_flushed = 0  # number of opens; that number at the last flush of the name
 
     def lock(self, timeout: float, backoff: lock.Backoff) -> os.stat_result | None:
@@ -47,6 +50,35 @@ class LiveFile:
                 return status
             self.unlock_and_close()
 
+    def try_lock(self) -> os.stat_result | None:
+        """Steps 1 to 3 where nothing is in the way: the file is open and at its path, and the lock is free. Returns
+        its status; None in any other case, and the lock may then be held."""
+        try:
+            if self.fd < 0 or not lock.try_acquire(self.fd):
+                return None
+            return self._status()
+        except OSError:
+            return None
+
+    def known_size(self, status: os.stat_result) -> int:
+        """How many bytes of the file the last ``write`` left; 0 where another file is at the path, or a shorter one.
+        What follows them has been added by others. ``status`` is that of the path now."""
+        left = self.left
+        return left.st_size if left and left.st_ino == status.st_ino and left.st_size < status.st_size else 0
+
+    def added(self, status: os.stat_result) -> bytes:
+        """What has been added since the last ``write``, from the line end that it left; empty where that is not
+        known, or is more than ``_MOST_ADDED``."""
+        known = self.known_size(status)
+        is_little = known > 0 and status.st_size - known <= _MOST_ADDED
+        return os.pread(self.fd, status.st_size - known + 1, known - 1) if is_little else b""
+
+    def is_as_left(self, status: os.stat_result) -> bool:
+        """Has nothing been done to the file since the last ``write``? ``status`` is that of the path now."""
+        left = self.left
+        # All up to the size: mode, inode, device, number of names, owners.
+        return left is not None and status[:7] == left[:7] and status.st_mtime_ns == left.st_mtime_ns
+
     def unlock(self) -> None:
         """Step 9; nothing where the file is not open."""
         if self.fd >= 0:
@@ -64,17 +96,21 @@ class LiveFile:
         if fd >= 0:
             os.close(fd)
 
-    def write(self, data: bytes, offset: int) -> os.stat_result | None:
+    def write(self, data: bytes, offset: int) -> bool:
         """Steps 7 and 8: append ``data``, in one write, to a file of ``offset`` bytes.
 
-        Returns its status; None if another file is at the path, or its size is not what the write made
-        it. A short or failed write is truncated. Raises InvalidBusPathError, OSError.
+        False if another file is at the path now, or its size is not what the write made it. A short or
+        failed write is truncated. Raises InvalidBusPathError, OSError.
         """
+        self.left = None
         try:
             written = os.write(self.fd, data)
             if written == len(data):
                 status = self._status()
-                return status if status and status.st_size == offset + written else None
+                if status is None or status.st_size != offset + written:
+                    return False
+                self.left = status
+                return True
         except (OSError, InvalidBusPathError) as error:
             self._undo_write(offset, error)
             raise

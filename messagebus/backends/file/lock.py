@@ -1,7 +1,7 @@
 """The lock: an exclusive flock on the bus file itself.
 
-Only the primitive of portalocker is used: its ``lock`` and ``unlock`` wrap each call in checks
-that cost more than all locking of an uncontended append (docs/performance.md).
+A free lock takes the one system call that portalocker makes, too. portalocker itself comes in when another
+process holds the lock: its import takes longer than all else that a ``bus post`` does (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -9,16 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import time
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from typing import NamedTuple
-
-from portalocker.constants import LockFlags
-from portalocker.portalocker import FlockLocker
 
 from messagebus.errors import InvalidBusPathError
 
-_flock = FlockLocker().locker
-_TRY_LOCK = int(LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING)
-_UNLOCK = int(LockFlags.UNBLOCK)
+_TRY = LOCK_EX | LOCK_NB
 
 
 class Backoff(NamedTuple):
@@ -33,12 +29,21 @@ class Backoff(NamedTuple):
 # An append takes some 15 us, so the holder of the lock is best left alone on its core for a while
 # (docs/adr/0003-waiting-for-the-lock.md). With a flush it takes ten times as long, nearly all of it
 # after unlocking, and a writer that gets the lock soon shares the next flush.
-RELAXED = Backoff(2, 1e-3, 4e-3)
+RELAXED = Backoff(2, 1e-3, 16e-3)
 EAGER = Backoff(200, 50e-6, 1e-3)
 
 
 # The errors of flock where the file system has no locks (NFS without its lock service, Lustre without -o flock, ...).
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+def try_acquire(fd: int) -> bool:
+    """Lock the file, unless another process holds the lock. Raises OSError."""
+    try:
+        flock(fd, _TRY)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def acquire(fd: int, path: str, timeout: float, backoff: Backoff = RELAXED) -> bool:
@@ -47,9 +52,7 @@ def acquire(fd: int, path: str, timeout: float, backoff: Backoff = RELAXED) -> b
     Raises InvalidBusPathError where its file system has no locks, OSError.
     """
     try:
-        _flock(fd, _TRY_LOCK)
-    except BlockingIOError:
-        return _wait(fd, timeout, backoff)
+        return try_acquire(fd) or _wait(fd, timeout, backoff)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
@@ -57,33 +60,31 @@ def acquire(fd: int, path: str, timeout: float, backoff: Backoff = RELAXED) -> b
             f"{path} cannot be locked: its file system has no file locks (flock: {error.strerror}). Put the bus "
             "on a local disk, or mount that file system with locks"
         ) from None
-    return True
 
 
 def _wait(fd: int, timeout: float, backoff: Backoff) -> bool:
+    deadline = time.monotonic() + timeout
     for _ in range(backoff.yields):
         os.sched_yield()
-        if _try_acquire(fd):
+        if try_acquire(fd):
             return True
-    deadline = time.monotonic() + timeout
+    from portalocker import AlreadyLocked, LockFlags
+    from portalocker.portalocker import FlockLocker
+
     pause = backoff.first_sleep
-    while not _try_acquire(fd):
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return False
-        time.sleep(min(pause, left))
-        pause = min(pause * 2, backoff.longest_sleep)
-    return True
+    while True:
+        try:
+            FlockLocker().lock(fd, LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING)
+        except AlreadyLocked:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(pause, left))
+            pause = min(pause * 2, backoff.longest_sleep)
+        else:
+            return True
 
 
 def release(fd: int) -> None:
     """Unlock the file. Closing the last descriptor of the open file does the same."""
-    _flock(fd, _UNLOCK)
-
-
-def _try_acquire(fd: int) -> bool:
-    try:
-        _flock(fd, _TRY_LOCK)
-    except BlockingIOError:
-        return False
-    return True
+    flock(fd, LOCK_UN)

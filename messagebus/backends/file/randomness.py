@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-_DRAWN_AT_A_TIME = 256  # bytes
+_DRAWN_AT_A_TIME = 1024  # bytes
 
 
 class Randomness:
@@ -15,8 +15,8 @@ class Randomness:
 
     def draw(self, n: int) -> bytes:
         """``n`` random bytes, each of them drawn once."""
-        start = self._used
-        if start + n > len(self._bytes):
-            self._bytes, start = os.urandom(_DRAWN_AT_A_TIME), 0
-        self._used = start + n
-        return self._bytes[start : start + n]
+        start, end = self._used, self._used + n
+        if end > len(self._bytes):
+            self._bytes, start, end = os.urandom(_DRAWN_AT_A_TIME), 0, n
+        self._used = end
+        return self._bytes[start:end]

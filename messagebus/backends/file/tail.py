@@ -14,9 +14,30 @@ from messagebus.backends.file.preamble import first_record
 from messagebus.backends.file.search import starts_backwards
 from messagebus.backends.file.segments import archives_in_sight, open_archive
 from messagebus.codec import AppendPoint, find_append_point
+from messagebus.msgid import is_own, later
 
 WINDOW = 64 * 1024  # bytes read from the end of a file at first
 _LONGEST_SEPARATOR = 64  # bytes that the blank line before a record may take
+
+
+def end_of_log(path: str, fd: int, size: int, known: int, last_made: str | None) -> AppendPoint:
+    """The append point of the log at ``path``, whose live file is open as ``fd`` and has ``size`` bytes.
+
+    Reads only what other writers have added after the first ``known`` bytes, if that is enough. ``last_made`` is
+    the last id that the caller made: the next one must not go below it, whatever the log holds. A foreign record may
+    carry an earlier time, and an id that was deleted must not be made again, since a reader may have it as its cursor.
+    """
+    point = append_point(fd, known - 1, size) if known else None  # from the line end of a known record
+    if point is None or not point.last_id:
+        point = append_point(fd, 0, size)
+        point = point._replace(last_id=point.last_id or last_archived_id(path))
+    last_id = point.last_id
+    if last_id and is_own(last_id):
+        if last_id > (last_made or ""):
+            return point
+    elif last_id:
+        last_id = later(last_id, last_own_id(fd, point.truncate_to))
+    return point._replace(last_id=later(last_id, last_made))
 
 
 def append_point(fd: int, start: int, size: int) -> AppendPoint:

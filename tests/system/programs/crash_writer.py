@@ -166,7 +166,7 @@ class Deadly:
         for module in [module for name, module in sys.modules.items() if name.startswith("messagebus.")]:
             if getattr(module, "os", None) is os:
                 module.os = self  # type: ignore[attr-defined]
-        lock._flock = self.counted("flock", lock._flock)
+        lock.flock = self.counted("flock", lock.flock)
         live_file.flush = self.counted("flush", live_file.flush)
 
     def _die(self, stage: str, call: str, size: int) -> None:

@@ -64,16 +64,16 @@ class System:
     @contextmanager
     def spread(self) -> Iterator[None]:
         """Take the place of all that the library calls the system by."""
-        flock = lock._flock
+        flock = lock.flock
 
         def failing_flock(fd: int, how: int) -> None:
-            (flock if how == lock._UNLOCK else self._wrapped("flock", flock))(fd, how)
+            (flock if how == lock.LOCK_UN else self._wrapped("flock", flock))(fd, how)
 
         with pytest.MonkeyPatch.context() as patch:
             for name, module in list(sys.modules.items()):
                 if name.startswith("messagebus.") and getattr(module, "os", None) is os:
                     patch.setattr(module, "os", self)
-            patch.setattr(lock, "_flock", failing_flock)
+            patch.setattr(lock, "flock", failing_flock)
             patch.setattr(live_file, "flush", self._wrapped("flush", live_file.flush))
             yield
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import struct
@@ -48,6 +49,7 @@ def _import_everything() -> None:
         bus.poll_for_new(None, timeout=0)
         Path(place, "BUS.md").open("ab").write(b"\n---\nmsg_id: x\n")  # noqa: SIM115 - to be repaired
         repair_bus(Path(place, "BUS.md"))
+    importlib.import_module("portalocker")  # by who has to wait for a lock
 
 
 def _outcome(verb: str, path: str, options: dict[str, Any]) -> dict[str, Any]:
