@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 INTERRUPTED = 130
@@ -14,6 +15,7 @@ def main() -> int:
         from run_agent.cli import streams
 
         streams.discard_output()  # else the exit would wait for a reader that takes nothing
+    gc.freeze()  # else the exit would look for garbage in all that was imported, a tenth of a short command
     return code
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import warnings
 from types import FrameType
@@ -14,6 +13,8 @@ def normalize() -> None:
     _use_utf8()
     _show_library_warnings()
     if os.getpid() == 1:
+        import signal  # for containers only
+
         signal.signal(signal.SIGTERM, _exit_on_signal)
 
 

@@ -1,4 +1,4 @@
-"""Exit codes, errors as sentences, help, and what may be imported."""
+"""Exit codes, errors as sentences, and help."""
 
 from __future__ import annotations
 
@@ -332,32 +332,6 @@ def test_as_a_module() -> None:
         [sys.executable, "-m", "run_agent", "bus", "read"], capture_output=True, timeout=SECONDS, check=False
     )
     assert done.returncode == 3
-
-
-WHAT_IS_IMPORTED = """
-import sys
-from run_agent.cli.main import main
-main(sys.argv[1:])
-names = {"portalocker", "ulid", "watchdog", "yaml", "json", "importlib.metadata"} & set(sys.modules)
-print(*sorted(names), file=sys.stderr)
-"""
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["bus", "--help"], [*READ, *BUS], [*READ, *BUS, "--type", "FACT", "--long"], ["bus", "discover"],
-     ["bus", "discover", "--explain"], [*POST, *HERE]],
-    ids=" ".join,
-)  # fmt: skip
-def test_what_is_imported(arguments: list[str], fill: Run, here: Path) -> None:
-    fill("x")
-    (here / "MESSAGE-BUS.md").touch()
-    command = [sys.executable, "-c", WHAT_IS_IMPORTED, *arguments]
-    done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=True, text=True)
-    imported = set(done.stderr.splitlines()[-1].split())
-    assert imported.isdisjoint({"watchdog", "yaml"})
-    if "post" not in arguments:
-        assert imported == set()
 
 
 def test_130_during_imports(here: Path, shell: Run) -> None:
