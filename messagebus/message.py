@@ -201,31 +201,30 @@ class _WritableMessage:
 
     __slots__ = Message.__slots__
 
-    def __init__(  # type: ignore[no-untyped-def]  # callers of new_message have them in order
-        self, msg_id, ts, type_, project_id, task_id, run_id, issue_id, parents, links, meta, body, intact
-    ) -> None:
-        self.msg_id = msg_id
-        self.ts = ts
-        self.type = type_
-        self.project_id = project_id
-        self.task_id = task_id
-        self.run_id = run_id
-        self.issue_id = issue_id
-        self.parents = parents
-        self.links = links
-        self.meta = meta
-        self.body = body
-        self.intact = intact
 
-
-def new_message(*values: Any) -> Message:
-    """``Message(*values)``, all twelve, in a quarter of the time.
+def new_message(
+    msg_id: str, ts: datetime, type_: str, project_id: str, task_id: str, run_id: str, issue_id: str,
+    parents: tuple[Parent, ...], links: tuple[Link, ...], meta: Mapping[str, str], body: str, intact: bool | None,
+) -> Message:  # fmt: skip
+    """The same as ``Message(...)`` in a quarter of the time.
 
     A frozen dataclass sets each field through a separate call, which would take a quarter of
     all reading time and a tenth of an append. An object with the same slots, filled while they are writable,
     becomes a ``Message`` by a change of its class.
     """
-    message: Any = _WritableMessage(*values)
+    message: Any = _WritableMessage()
+    message.msg_id = msg_id
+    message.ts = ts
+    message.type = type_
+    message.project_id = project_id
+    message.task_id = task_id
+    message.run_id = run_id
+    message.issue_id = issue_id
+    message.parents = parents
+    message.links = links
+    message.meta = meta
+    message.body = body
+    message.intact = intact
     message.__class__ = Message
     return message  # type: ignore[no-any-return]  # it is a Message now
 

@@ -5,7 +5,8 @@ Read it in this order:
 1. ``Decoder`` splits the bytes of a segment at the record starts. A record is settled once the next start has been
    seen; what follows the last start is buffered until ``finish``. Above the first start is the preamble, of which
    only one-line messages are read.
-2. ``read_plain`` decodes a whole record that is written exactly as ``encode`` writes it. Nearly all are.
+2. ``read_canonical`` (canonical.py) decodes a whole record that is written exactly as ``encode`` writes it. Nearly
+   all are.
 3. ``read_record`` decodes any other: foreign, edited, torn, or unfinished. It parses the header, takes off what a
    crash left of the next record, and verifies the body against ``content_length``.
 
@@ -17,16 +18,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
 from enum import Enum, auto
-from functools import lru_cache
 
-from messagebus.codec import header
+from messagebus.codec.canonical import read_canonical
 from messagebus.codec.fields import from_fields, parse_header
 from messagebus.codec.framing import (
     BOM,
-    MAX_HEADER,
-    OTHER_FIELDS,
     PLAIN_START,
     START,
     escape,
@@ -41,10 +38,8 @@ from messagebus.codec.framing import (
 )
 from messagebus.codec.header import HeaderError
 from messagebus.codec.one_line import StoredMessage, one_line_messages, preamble_id
-from messagebus.message import SCALAR_FIELDS, Message, new_message
+from messagebus.message import Message
 
-_SCALAR_FIELDS = frozenset(SCALAR_FIELDS)
-_MAX_PLAIN_FIELDS = MAX_HEADER - OTHER_FIELDS
 _LONG_PREAMBLE = 1024 * 1024  # bytes
 _LINES_OF_A_START = 3
 LENGTH = re.compile(r"[0-9]{1,12}")
@@ -95,11 +90,9 @@ class Decoder:
         if self._in_preamble:
             return messages
         (_, *texts), starts = split(self._buffer)
-        offset = self._buffer_offset
-        last_start, last_text = starts.pop(), texts.pop()
-        for start, text in zip(starts, texts, strict=True):
-            message = read_plain(text) if start == PLAIN_START else None
-            if message is not None:
+        offset, last_text = self._buffer_offset, texts.pop()
+        for start, text in zip(starts, texts, strict=False):  # there is a start more
+            if start is PLAIN_START and (message := read_canonical(text)):
                 messages.append(message)
                 self.record_offset = offset + 2
                 if self._stored is not None:
@@ -108,7 +101,7 @@ class Decoder:
                 messages += self._give(pairs)
                 self.record_offset = offset + separator_length(start)
             offset += len(start) + len(text)
-        self._buffer = last_start + last_text
+        self._buffer = starts[-1] + last_text
         self._buffer_offset = offset
         return messages
 
@@ -123,8 +116,13 @@ class Decoder:
         if self._in_preamble:
             return self._one_line_messages(self._buffer, closed=closed)
         (_, text), (start,) = split(self._buffer)
-        end = RecordEnd.END_OF_FILE if closed else RecordEnd.MAY_GROW
-        pairs, self.unfinished = read_record(start, text, end)
+        is_canonical = start == PLAIN_START and text.endswith(b"\n")
+        if is_canonical and (message := read_canonical(text[:-1])):
+            self.unfinished = False
+            pairs = [(message, start[2:] + text)]
+        else:
+            end = RecordEnd.END_OF_FILE if closed else RecordEnd.MAY_GROW
+            pairs, self.unfinished = read_record(start, text, end)
         if pairs:
             self.record_offset = self._buffer_offset + separator_length(start)
         return self._give(pairs)
@@ -189,40 +187,6 @@ class Decoder:
             self._buffer = b"\n\n" + text[len(BOM) :]
             self._buffer_offset += len(BOM)
         return True
-
-
-def read_plain(text: bytes) -> Message | None:
-    """The message of a whole record as ``encode`` writes it, the fast way; None for any other record."""
-    head, _, body = text.partition(b"\n---\n")
-    head, _, length = head.rpartition(b"\ncontent_length: ")
-    # " MSG-", 26 characters, "\nts: ", 27 characters, "\n"
-    if head[:5] != b" MSG-" or head[31:36] != b"\nts: " or head[63:64] != b"\n":
-        return None
-    if length != b"%d" % len(body) or body.endswith((b"\n", b"\r")):
-        return None
-    try:
-        scalars = _plain_scalars(head[63:])
-        ts = datetime.fromisoformat(head[36:63].decode())
-        msg_id = head[1:31].decode()
-    except ValueError:
-        return None
-    if not msg_id[4:].isalnum() or ts.tzinfo is not UTC or b"\0" in body:
-        return None
-    body = unescape(body)
-    return new_message(msg_id, ts, *scalars, (), (), {}, body.decode("utf-8", "replace"), True)
-
-
-@lru_cache(maxsize=512)
-def _plain_scalars(lines: bytes) -> tuple[str, str, str, str, str]:
-    """The fields between ``ts`` and ``content_length``; most records repeat those of another.
-
-    Raises ValueError where they are more than single values.
-    """
-    fields = header.parse_subset(lines[1:].decode())
-    if fields is None or b":\n" in lines or not fields.keys() <= _SCALAR_FIELDS or len(lines) > _MAX_PLAIN_FIELDS:
-        raise ValueError("not a plain header")
-    type_, project_id, task_id, run_id, issue_id = (fields.get(name, "") for name in SCALAR_FIELDS)
-    return type_ or "INFO", project_id, task_id, run_id, issue_id
 
 
 def read_record(start: bytes, text: bytes, end: RecordEnd) -> tuple[list[StoredMessage], bool]:

@@ -83,12 +83,15 @@ def unescape(stored: bytes) -> bytes:
 
 
 def split(data: bytes) -> tuple[list[bytes], list[bytes]]:
-    """The texts between the record starts in ``data`` (the first belongs to no record), and the starts."""
+    """The texts between the record starts in ``data`` (the first belongs to no record), and the starts.
+
+    A start as this library writes it is the object ``PLAIN_START``."""
     if b"---\r" in data or b"\r\n---" in data:
         spans = [match.span() for match in START.finditer(data)]
         begins = [0, *(end for _, end in spans)]
         ends = [*(start for start, _ in spans), len(data)]
-        return [data[a:b] for a, b in zip(begins, ends, strict=True)], [data[a:b] for a, b in spans]
+        starts = [PLAIN_START if data[a:b] == PLAIN_START else data[a:b] for a, b in spans]
+        return [data[a:b] for a, b in zip(begins, ends, strict=True)], starts
     texts = data.split(PLAIN_START)
     return texts, [PLAIN_START] * (len(texts) - 1)
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Literal, NamedTuple
 
-from messagebus.codec.decode import LENGTH, RecordEnd, read_plain, read_record, without_crash_residue
+from messagebus.codec.canonical import read_canonical
+from messagebus.codec.decode import LENGTH, RecordEnd, read_record, without_crash_residue
 from messagebus.codec.fields import parse_header
 from messagebus.codec.framing import (
     BOM,
@@ -131,9 +132,9 @@ class Examined(NamedTuple):
     stray: bytes = b""
 
 
-def plain_message(span: Span) -> Message | None:
+def canonical_message(span: Span) -> Message | None:
     """The message of a span that is exactly as this library writes it, the fast way; None for any other."""
-    return read_plain(span.text) if span.start == PLAIN_START else None
+    return read_canonical(span.text) if span.start == PLAIN_START else None
 
 
 def examine(span: Span) -> Examined:

@@ -17,7 +17,7 @@ from contextlib import closing, suppress
 
 from messagebus.backends.file.segments import LogSnapshot, Segment, archive_moment, is_same, list_archives
 from messagebus.codec.fields import MENDED
-from messagebus.codec.scan import Span, examine, plain_message
+from messagebus.codec.scan import Span, canonical_message, examine
 from messagebus.errors import BusNotFoundError, InvalidBusPathError
 from messagebus.message import Message
 from messagebus.msgid import Order, order, time_of
@@ -158,7 +158,7 @@ class _FileCheck:
         for span in spans:
             if self._check.joined and span.start:
                 self._check.joined[-1].id_below = self._check.joined[-1].id_below or span.msg_id
-            message = plain_message(span)
+            message = canonical_message(span)
             if message is None:
                 self._line_ends.setdefault(span.is_crlf, span)
                 yield from self._examined(span)

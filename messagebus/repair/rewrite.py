@@ -16,7 +16,7 @@ from typing import NamedTuple
 from messagebus.codec.edit import edited, stored_with_lf, with_fitting_length
 from messagebus.codec.fields import CONFLICT_OF, MENDED
 from messagebus.codec.framing import find_partial_start
-from messagebus.codec.scan import Examined, Span, examine, plain_message
+from messagebus.codec.scan import Examined, Span, canonical_message, examine
 from messagebus.msgid import Order, order
 from messagebus.repair.joined import split_joined
 from messagebus.repair.records import (
@@ -101,7 +101,7 @@ class Rewrite:
         for span in chain.from_iterable(split_joined(span, self._joined) for span in spans):
             if not span.start:
                 yield from self._above_first(span)
-            elif plain_message(span):
+            elif canonical_message(span):
                 yield from self._keep(span, span.raw)
             else:
                 yield from self._examined(span, examine(span))

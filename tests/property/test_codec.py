@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from messagebus import codec, msgid
 from messagebus.codec import Decoder
+from messagebus.codec.canonical import read_canonical
+from messagebus.codec.decode import RecordEnd, read_record
+from messagebus.codec.framing import PLAIN_START, START
 from messagebus.message import Draft, Link, Message, Parent, message_from
 from messagebus.validation import validate_draft
 
@@ -364,3 +367,73 @@ def test_a_whole_end_is_one_that_needs_no_recovery(
         if last_id is not None:
             point = codec.find_append_point(end, whole_file=False)
             assert point == (last_id, len(end), b"\n")
+
+
+# --- the fast way --------------------------------------------------------------------------------
+
+
+@settings(max_examples=400)
+@given(LOGS)
+def test_all_that_is_written_is_read_the_fast_way(drafts: list[Draft]) -> None:
+    for record, message in numbered(drafts):
+        assert read_canonical(record.removeprefix(b"---\nmsg_id:")[:-1]) == message
+
+
+@st.composite
+def edited_records(draw: st.DrawFn) -> bytes:
+    """A record as it is written, without its start and its last line end, and edited a little."""
+    text = numbered([draw(DRAFTS)])[0][0].removeprefix(b"---\nmsg_id:")[:-1].decode()
+    for _ in range(draw(st.integers(0, 3))):
+        lines = text.split("\n")
+        at, other = draw(st.integers(0, len(lines) - 1)), draw(st.integers(0, len(lines) - 1))
+        edit = draw(st.sampled_from(["swap", "repeat", "remove", "replace", "within", "indent"]))
+        if edit == "swap":
+            lines[at], lines[other] = lines[other], lines[at]
+        elif edit == "repeat":
+            lines.insert(at, lines[other])
+        elif edit == "remove":
+            del lines[at]
+        elif edit == "replace":
+            lines[at] = draw(EDITED_LINES)
+        elif edit == "indent":
+            lines[at] = draw(st.sampled_from(["  ", "    ", "- ", "  - "])) + lines[at].lstrip(" -")
+        else:
+            cut = draw(st.integers(0, len(lines[at])))
+            lines[at] = (
+                lines[at][:cut] + draw(FRAGMENTS | st.text(max_size=3)) + lines[at][cut + draw(st.integers(0, 2)) :]
+            )
+        text = "\n".join(lines)
+    data = text.encode("utf-8", "replace")
+    at = draw(st.integers(0, len(data)))
+    return data[:at] + draw(st.sampled_from([b"", b"", b"", b"\xff", b"\0"])) + data[at:]
+
+
+EDITED_LINES = st.sampled_from(
+    ["", "meta:", "parents:", "links:", "  - msg_id: x", "    kind: answers", "    meta:", "      a: b", "  from: me",
+     "  - url: http://x", "    label: l", "type: FACT", "content_length: 2", "content_length: 02", "other: field",
+     "ts: 2026-11-21 03:14:15.926535Z", "ts: 2026-11-21T03:14:60.926535Z", "ts: 2026-11-21T03:14:15.92653+05", "---",
+     "  from: 007", '  "from": "a\\u0041"', "  from:", "    kind: yes", "kind: answers", "parents: [a, b]",
+     "meta: {a: b}"]
+)  # fmt: skip
+
+
+@settings(max_examples=1500)
+@given(edited_records())
+def test_the_fast_way_reads_the_same_or_nothing(text: bytes) -> None:
+    message = read_canonical(text)
+    if message is not None and not START.search(text):
+        stored = b"---\nmsg_id:" + text + b"\n"
+        assert read_record(PLAIN_START, text, RecordEnd.NEXT_RECORD) == ([(message, stored)], False)
+        for end in (RecordEnd.END_OF_FILE, RecordEnd.MAY_GROW):
+            assert read_record(PLAIN_START, text + b"\n", end) == ([(message, stored)], False)
+
+
+def test_no_message_shares_what_is_remembered() -> None:
+    """A caller may change the mappings of a message."""
+    draft = Draft("FACT", "demo", "x", parents=[Parent("a", "answers", {"k": "v"})], meta={"from": "me"})
+    text = numbered([draft])[0][0].removeprefix(b"---\nmsg_id:")[:-1]
+    one, other = read_canonical(text), read_canonical(text)
+    assert one is not None
+    assert other is not None
+    one.meta["from"] = one.parents[0].meta["k"] = "changed"  # type: ignore[index]
+    assert other == read_canonical(text) == numbered([draft])[0][1]

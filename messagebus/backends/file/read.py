@@ -23,7 +23,7 @@ from messagebus.errors import GapWarning, SinceIDNotFoundError
 from messagebus.message import Message
 
 _FIRST_CHUNK = 16 * 1024  # bytes read at first: after a cursor there is usually little to read
-_CHUNK = 256 * 1024  # bytes read at a time when streaming
+_CHUNK = 64 * 1024  # bytes read at a time when streaming: what is made of them stays in the processor's cache
 
 _Item = TypeVar("_Item")
 
