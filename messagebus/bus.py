@@ -12,7 +12,7 @@ from contextlib import closing
 from datetime import datetime
 from itertools import islice
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from messagebus.backends.base import Backend
 from messagebus.errors import GapWarning, InvalidBusPathError
@@ -20,7 +20,8 @@ from messagebus.follow import Follower, wait_for_change
 from messagebus.message import MAX_BODY_BYTES, Draft, Message
 from messagebus.validation import validate_draft
 
-_MAX_TAIL = 20_000  # messages read at once: to look back further, the whole log is read, one by one
+if TYPE_CHECKING:
+    from messagebus.filters import Filter
 
 
 class MessageBus:
@@ -145,14 +146,13 @@ class MessageBus:
             raise ValueError("give limit (the newest) or first (the oldest), not both")
         if min(limit or 0, first or 0) < 0:
             raise ValueError("limit and first count messages: 0 or more")
-        matches = _condition(types=types, run_id=run_id, parent=parent, start=start, end=end, text=text)
+        wanted = _wanted(types=types, run_id=run_id, parent=parent, start=start, end=end, text=text)
         if limit is not None and since_id is None:
-            return self._backend.tail(limit) if matches is None else self._newest_matching(matches, limit)
-        with closing(self._backend.read(since_id)) as messages:
+            return self._backend.tail(limit, *wanted)
+        with closing(self._backend.read(since_id, *wanted)) as messages:
             if first == 0:
                 next(messages, None)  # so that an unknown since_id is refused here too
-            matching = filter(matches, messages) if matches else messages
-            return list(islice(matching, first) if limit is None else deque(matching, limit))
+            return list(islice(messages, first) if limit is None else deque(messages, limit))
 
     def iter_messages(
         self,
@@ -162,9 +162,8 @@ class MessageBus:
         start: datetime | None = None, end: datetime | None = None, text: str | None = None,
     ) -> Generator[Message, None, None]:  # fmt: skip
         """Like ``read_messages``, one after another and in constant memory."""
-        matches = _condition(types=types, run_id=run_id, parent=parent, start=start, end=end, text=text)
-        messages = self._backend.read(since_id)
-        return _filtered(messages, matches) if matches else messages
+        wanted = _wanted(types=types, run_id=run_id, parent=parent, start=start, end=end, text=text)
+        return self._backend.read(since_id, *wanted)
 
     def iter_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
         """Like ``iter_messages``, each message with its bytes as they are in the file.
@@ -261,34 +260,14 @@ class MessageBus:
     ) -> None:
         self.close()
 
-    def _newest_matching(self, matches: Callable[[Message], bool], limit: int) -> list[Message]:
-        """The newest ``limit`` messages that match, found in tails that grow by four; if they are too rare, in
-        the whole log, in constant memory."""
-        count = limit
-        while count <= _MAX_TAIL:
-            tail = self._backend.tail(count)
-            matching = [message for message in tail if matches(message)]
-            if len(matching) >= limit or len(tail) < count:
-                return matching[max(len(matching) - limit, 0) :]
-            count *= 4
-        with closing(self._backend.read()) as messages:
-            return list(deque(filter(matches, messages), limit))
 
-
-def _condition(**given: Any) -> Callable[[Message], bool] | None:
-    """The condition that a message must fulfil; None if every message does."""
+def _wanted(**given: Any) -> tuple[Filter] | tuple[()]:
+    """The condition that a message must fulfil; nothing if every message does."""
     if all(value is None for value in given.values()):
-        return None
+        return ()
     from messagebus.filters import Filter  # for reads that filter
 
-    return Filter(**given).matches
-
-
-def _filtered(
-    messages: Generator[Message, None, None], matches: Callable[[Message], bool]
-) -> Generator[Message, None, None]:
-    with closing(messages):
-        yield from filter(matches, messages)
+    return (Filter(**given),)
 
 
 def _absolute(path: str) -> str:

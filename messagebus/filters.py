@@ -1,11 +1,19 @@
-"""Which messages a caller wants: by type, run, parent, time and text. Loaded by reads that filter."""
+"""Which messages a caller wants: by type, run, parent, time and text. Loaded by reads that filter.
+
+``matches`` decides on a message. Making one takes far longer than to look for a few bytes, so ``excludes`` decides
+on the bytes of a record first: what a message must have to match is in its record as it is, unless the
+record is written in a way that may hide it (escapes, letters whose upper case is another letter's).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 
 from messagebus.message import Message
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 
 
 class Filter:
@@ -35,6 +43,7 @@ class Filter:
         self._start = start
         self._end = end
         self._text = None if text is None else text.casefold()
+        self._words = list(self._words_in_header())
 
     def matches(self, message: Message) -> bool:
         """Does ``message`` fulfil the condition?"""
@@ -46,3 +55,33 @@ class Filter:
             and (self._end is None or message.ts < self._end)
             and (self._text is None or self._text in message.body.casefold())
         )
+
+    def excludes(self, data: bytes, headers: Callable[[], bytes]) -> bool:
+        """Can no message in ``data``, some whole records of a log, match? ``headers()`` gives all their headers."""
+        upper = data.upper()
+        for words in self._words:
+            if not any(word in upper for word in words) and _shows_all(headers()):
+                return True
+        text = self._text
+        if not text or "\n" in text:
+            return False
+        return text not in data.decode("utf-8", "replace").casefold()
+
+    def _words_in_header(self) -> Iterator[list[bytes]]:
+        """For each condition: the words, in upper case, of which one must be in a record that matches."""
+        if self._types is not None and all(map(_is_plain, self._types)) and "INFO" not in self._types:
+            yield [type_.encode() for type_ in self._types]  # a message without a type is an INFO
+        for text in (self._run_id, self._parent):
+            if text and _is_plain(text):
+                yield [text.upper().encode()]
+
+
+def _is_plain(text: str) -> bool:
+    """Whether YAML writes it as it is, on one line, unless by escapes."""
+    return _PLAIN.fullmatch(text) is not None
+
+
+def _shows_all(headers: bytes) -> bool:
+    """Whether every plain word of these fields can be seen: none is escaped, and no other letter becomes one of
+    theirs in upper case."""
+    return headers.isascii() and b"\\" not in headers

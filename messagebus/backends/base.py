@@ -7,9 +7,12 @@ messages in order and answers reads. ``tests/contract`` tests what every backend
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from messagebus.message import Draft, Message
+
+if TYPE_CHECKING:
+    from messagebus.filters import Filter
 
 
 class Watch(Protocol):
@@ -39,8 +42,9 @@ class Backend(Protocol):
         a message ``idempotency.holds_key``, the answer is ``idempotency.answer_repeated``.
         """
 
-    def read(self, since_id: str | None = None) -> Generator[Message, None, None]:
-        """Every message after ``since_id``, oldest first. Raises SinceIDNotFoundError."""
+    def read(self, since_id: str | None = None, wanted: Filter | None = None) -> Generator[Message, None, None]:
+        """Every message after ``since_id`` that is ``wanted`` (None: all), oldest first. Raises
+        SinceIDNotFoundError."""
 
     def read_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
         """Like ``read``, each message with its record in the file format."""
@@ -48,8 +52,8 @@ class Backend(Protocol):
     def get(self, msg_id: str) -> tuple[Message, bytes] | None:
         """The message with this id, and its record; None where there is none."""
 
-    def tail(self, n: int) -> list[Message]:
-        """The newest ``n`` messages, oldest first."""
+    def tail(self, n: int, wanted: Filter | None = None) -> list[Message]:
+        """The newest ``n`` messages that are ``wanted`` (None: of all), oldest first."""
 
     def watch(self) -> Watch:
         """A watch on this log, which need not exist yet."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from threading import Condition
+from typing import TYPE_CHECKING
 
 from messagebus.codec import encode, encode_rest
 from messagebus.errors import SinceIDNotFoundError
@@ -18,6 +19,9 @@ from messagebus.idempotency import IDEMPOTENCY_WINDOW_MS, answer_repeated, holds
 from messagebus.message import Draft, Message, message_from
 from messagebus.msgid import next_msg_id, time_of
 from messagebus.timestamps import in_utc
+
+if TYPE_CHECKING:
+    from messagebus.filters import Filter
 
 
 class MemoryBackend:
@@ -48,7 +52,7 @@ class MemoryBackend:
             self._changed.notify_all()
             return stored
 
-    def read(self, since_id: str | None = None) -> Generator[Message, None, None]:
+    def read(self, since_id: str | None = None, wanted: Filter | None = None) -> Generator[Message, None, None]:
         messages = self._messages[:]
         start = 0
         if since_id is not None:
@@ -56,7 +60,7 @@ class MemoryBackend:
             if since_id not in ids:
                 raise SinceIDNotFoundError("the log in memory", since_id)
             start = ids.index(since_id) + 1
-        yield from messages[start:]
+        yield from _only(wanted, messages[start:])
 
     def read_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
         for message in self.read(since_id):
@@ -65,8 +69,9 @@ class MemoryBackend:
     def get(self, msg_id: str) -> tuple[Message, bytes] | None:
         return next((pair for pair in self.read_stored() if pair[0].msg_id == msg_id), None)
 
-    def tail(self, n: int) -> list[Message]:
-        return self._messages[-n:] if n > 0 else []
+    def tail(self, n: int, wanted: Filter | None = None) -> list[Message]:
+        messages = _only(wanted, self._messages)
+        return messages[-n:] if n > 0 else []
 
     def watch(self) -> MemoryBackend:
         return self
@@ -91,3 +96,7 @@ class MemoryBackend:
             if holds_key(message, key, now_ms):
                 return message
         return None
+
+
+def _only(wanted: Filter | None, messages: list[Message]) -> list[Message]:
+    return messages if wanted is None else [message for message in messages if wanted.matches(message)]

@@ -19,6 +19,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from enum import Enum, auto
+from functools import partial
+from typing import TYPE_CHECKING
 
 from messagebus.codec.canonical import read_canonical
 from messagebus.codec.fields import from_fields, parse_header
@@ -40,6 +42,9 @@ from messagebus.codec.header import HeaderError
 from messagebus.codec.one_line import StoredMessage, one_line_messages, preamble_id
 from messagebus.message import Message
 
+if TYPE_CHECKING:
+    from messagebus.filters import Filter
+
 _LONG_PREAMBLE = 1024 * 1024  # bytes
 _LINES_OF_A_START = 3
 LENGTH = re.compile(r"[0-9]{1,12}")
@@ -60,12 +65,14 @@ class Decoder:
     ``record_offset`` is the offset of the record that the last message given belongs to, and
     ``unfinished`` is whether ``finish`` kept something back. A list given as ``stored`` is
     filled anew by every call, with the bytes of each message given as they are in the file.
+    Records that ``wanted`` excludes (filters.py) are passed over: not all others match.
     """
 
-    def __init__(self, offset: int = 0, stored: list[bytes] | None = None) -> None:
+    def __init__(self, offset: int = 0, stored: list[bytes] | None = None, wanted: Filter | None = None) -> None:
         self.record_offset = offset
         self.unfinished = False
         self._stored = stored
+        self._wanted = wanted
         # Two line ends in front make the first record's start look like every other.
         self._buffer = b"\n\n"
         self._buffer_offset = offset - 2
@@ -89,10 +96,14 @@ class Decoder:
         messages = self._preamble() if self._in_preamble else []
         if self._in_preamble:
             return messages
+        if self._wanted and self._pass_over():
+            return messages
         (_, *texts), starts = split(self._buffer)
         offset, last_text = self._buffer_offset, texts.pop()
         for start, text in zip(starts, texts, strict=False):  # there is a start more
-            if start is PLAIN_START and (message := read_canonical(text)):
+            if self._wanted and self._wanted.excludes(text, partial(_header_of, text)):
+                pass
+            elif start is PLAIN_START and (message := read_canonical(text)):
                 messages.append(message)
                 self.record_offset = offset + 2
                 if self._stored is not None:
@@ -104,6 +115,18 @@ class Decoder:
         self._buffer = starts[-1] + last_text
         self._buffer_offset = offset
         return messages
+
+    def _pass_over(self) -> bool:
+        """Drop all but the last record, unsettled yet, if it is certain that none is wanted."""
+        if b"\r" in self._buffer or not self._wanted or not self._wanted.excludes(self._buffer, self._headers):
+            return False
+        at = self._buffer.rfind(PLAIN_START)
+        self._buffer = self._buffer[at:]
+        self._buffer_offset += at
+        return True
+
+    def _headers(self) -> bytes:
+        return b"".join([text[: text.find(b"\n---\n")] for text in self._buffer.split(PLAIN_START)])
 
     def finish(self, *, closed: bool) -> list[Message]:
         """The messages of the last record.
@@ -187,6 +210,11 @@ class Decoder:
             self._buffer = b"\n\n" + text[len(BOM) :]
             self._buffer_offset += len(BOM)
         return True
+
+
+def _header_of(text: bytes) -> bytes:
+    closing = header_end(text)
+    return text[: closing.start()] if closing else text
 
 
 def read_record(start: bytes, text: bytes, end: RecordEnd) -> tuple[list[StoredMessage], bool]:

@@ -75,13 +75,9 @@ def as_lf(raw: bytes, *, crlf: bool) -> bytes:
 
 def scan(chunks: Iterable[bytes]) -> Iterator[Span]:
     """The spans of a file, which is given in chunks from its beginning on."""
-    chunks = iter(chunks)
-    top = b""
-    while len(top) < len(BOM) and (chunk := next(chunks, None)) is not None:  # a chunk may be empty
-        top += chunk
-    bom = len(BOM) if top.startswith(BOM) else 0
+    bom, chunks = _without_bom(chunks)
     offset, line = bom - 2, -1  # two line ends in front make the first record's start look like every other
-    parts = _parts(chain((top[bom:],), chunks))
+    parts = _parts(chunks)
     part: _StartAndText | None = next(parts)
     while part:
         start, text = part
@@ -93,6 +89,23 @@ def scan(chunks: Iterable[bytes]) -> Iterator[Span]:
             yield Span(offset + len(skipped), line + skipped.count(b"\n"), start, content, is_last=part is None)
         offset += len(start) + len(text)
         line += start.count(b"\n") + text.count(b"\n")
+
+
+def scan_ids(chunks: Iterable[bytes]) -> Iterator[str]:
+    """The ids of all records of a file, as ``scan`` gives them."""
+    for start, text in _parts(_without_bom(chunks)[1]):
+        if start:
+            yield id_of(text)
+
+
+def _without_bom(chunks: Iterable[bytes]) -> tuple[int, Iterator[bytes]]:
+    """How long the byte order mark of a file is, and the chunks without it."""
+    chunks = iter(chunks)
+    top = b""
+    while len(top) < len(BOM) and (chunk := next(chunks, None)) is not None:  # a chunk may be empty
+        top += chunk
+    bom = len(BOM) if top.startswith(BOM) else 0
+    return bom, chain((top[bom:],), chunks)
 
 
 def _parts(chunks: Iterable[bytes]) -> Iterator[_StartAndText]:

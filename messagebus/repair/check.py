@@ -31,6 +31,7 @@ Progress = Callable[[int, int], object]
 
 _LEFTOVER = re.compile(r"(\.\d{8}-\d{6}(?:-\d{6})?\.archived)?\.\d{8}-\d{6}-\d{6}\.(new|mending|broken)")
 _PROGRESS_EVERY = 1_000  # records
+_MOST_SEEN = 100_000  # some 12 MB; of a longer log, its parents are looked for in a second pass
 _MAX_ROTATION = 60.0  # seconds from the name of an archive to the message that it was rotated for
 
 
@@ -78,7 +79,8 @@ class _LogCheck:
     def __init__(self, log: LogSnapshot, progress: Progress, *, is_locked: bool) -> None:
         self.path = log.path
         self.ids = IdOrder()
-        self.parents: dict[str, Location] = {}  # each parent's id, and the first record that names it
+        self.seen: set[str] = set()  # ids so far, at most _MOST_SEEN
+        self.parents: dict[str, Location] = {}  # of each parent not seen before: the first record that names it
         self.joined: list[JoinedRecords] = []
         self._log = log
         self._progress = progress
@@ -164,6 +166,7 @@ class _FileCheck:
                 yield from self._examined(span)
                 continue
             self._line_ends.setdefault(False, span)
+            self._note(span, message)
             if self._is_first_id or not self._check.ids.add_next_own(message.msg_id):
                 yield from self._id(span)
         if len(self._line_ends) == 2:
@@ -173,8 +176,6 @@ class _FileCheck:
 
     def _examined(self, span: Span) -> Iterator[Finding]:
         record = examine(span)
-        if record.messages and MENDED in record.messages[0][0].meta:
-            self._count("repaired", span)
         if record.damage and not is_marked_torn(record):
             yield self._at(span, record.damage, why=record.why)
         if record.stray:
@@ -186,15 +187,24 @@ class _FileCheck:
         elif record.messages:
             self._count("one-line", span, len(record.messages))
 
+    def _note(self, span: Span, message: Message) -> None:
+        """What is noted of a record whatever its form."""
+        if MENDED in message.meta:
+            self._count("repaired", span)
+        for parent in message.parents:
+            if parent.msg_id not in self._check.seen:
+                self._check.parents.setdefault(parent.msg_id, self._location(span))
+        if len(self._check.seen) < _MOST_SEEN:
+            self._check.seen.add(message.msg_id)
+
     def _record(self, span: Span, message: Message, *below: Message) -> None:
+        self._note(span, message)
         if message.intact is None:
             self._count("no-length", span)
             if locations := [self._location(inner) for inner in joined_in(span)]:
                 self._check.joined.append(JoinedRecords(message.msg_id, locations))
         if below:
             self._count("one-line", span, len(below))
-        for parent in message.parents:
-            self._check.parents.setdefault(parent.msg_id, self._location(span))
 
     def _id(self, span: Span) -> Iterator[Finding]:
         here = order(span.msg_id)

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from messagebus.backends.file import lock
 from messagebus.backends.file.segments import LogSnapshot, Segment
-from messagebus.codec.scan import Span, examine, scan
+from messagebus.codec.scan import Span, examine, scan, scan_ids
 from messagebus.errors import InvalidBusPathError
 
 _CHUNK = 1024 * 1024  # bytes
@@ -25,7 +25,7 @@ def ids_of(log: LogSnapshot) -> Iterator[str]:
     for position in range(len(log)):
         with suppress(InvalidBusPathError), log.segment(position) as segment:
             if segment:
-                yield from (span.msg_id for span in spans_of(segment) if span.start)
+                yield from scan_ids(_chunks(segment.fd, 0, segment.size))
 
 
 def _chunks(fd: int, offset: int, end: int) -> Iterator[bytes]:

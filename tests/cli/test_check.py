@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from messagebus import replace
+from messagebus import Draft, MessageBus, Parent, replace
 from messagebus.backends.file import segments
+from messagebus.msgid import sibling
 from messagebus.repair import originals
 from run_agent.cli.commands import bus_check
 
@@ -89,6 +90,25 @@ def test_information_is_no_damage(check: Run, path: Path) -> None:
     assert result.lines[-1] == f"{path}: clean"
     assert {line["level"] for line in check("--json").json} == {"information"}
     assert path.read_text() == f"{ONE_LINE}\n{GO}"
+
+
+def test_a_parent_that_is_not_on_this_bus(check: Run, fill: Run, path: Path) -> None:
+    """Whatever was written as usual is read another way than the rest, which must not matter here."""
+    first = fill("the first")[0].msg_id
+    elsewhere = sibling(first, 5)
+    fill("two answers", parents=[first, Parent(elsewhere, "answers")])
+    fill("another to it", parents=[elsewhere])
+    canonical = check("--json").json
+    path.write_text(path.read_text().replace("project_id: p", 'project_id: "p"'))
+    for findings in (canonical, check("--json").json):
+        assert [(finding["code"], finding["line"]) for finding in findings] == [("BUS104", 10)]
+        assert elsewhere in findings[0]["text"]
+
+
+def test_a_repaired_record_stays_information(check: Run, path: Path) -> None:
+    with MessageBus(path) as bus:
+        bus.append_message(Draft("FACT", "p", "x", meta={"mended": "torn"}))
+    assert [line.partition(" ")[0] for line in check().lines] == ["BUS103", f"{path}:"]
 
 
 def test_findings_as_text(check: Run, torn: str, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from messagebus import Draft, MemoryBackend, Message, MessageBus, Parent, SinceIDNotFoundError
-from messagebus import bus as bus_module
+from messagebus.backends.file import read as file_read
+from messagebus.codec import Decoder
+from messagebus.filters import Filter
 
 T0 = datetime(2026, 11, 21, 3, 14, 15, tzinfo=UTC)
 UNKNOWN = "MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA"
@@ -59,14 +62,20 @@ def newest(messages: list[Message], n: int) -> list[Message]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(DRAFTS, max_size=12), CONDITIONS, st.integers(0, 12), st.integers(0, 5), st.sampled_from([0, 1, 4, 99]))
+@given(
+    st.lists(DRAFTS, max_size=12),
+    CONDITIONS,
+    st.integers(0, 12),
+    st.integers(0, 5),
+    st.sampled_from([1, 200, 700, 9999]),
+)
 def test_all_backends_filter_as_a_list_does(
     tmp_path_factory: pytest.TempPathFactory,
     drafts: list[Draft],
     wanted: dict[str, Any],
     cursor: int,
     count: int,
-    max_tail: int,
+    chunk: int,
 ) -> None:
     directory = tmp_path_factory.mktemp("log")
     buses = [
@@ -75,7 +84,7 @@ def test_all_backends_filter_as_a_list_does(
         MessageBus(directory / "rotating.md", auto_rotate_bytes=400),
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bus_module, "_MAX_TAIL", max_tail)
+        patch.setattr(file_read, "_CHUNK", chunk)
         for bus in buses:
             posted = [bus.append_message(draft) for draft in drafts]
             since_id, after = (
@@ -141,20 +150,23 @@ def test_types_are_a_collection(bus: MessageBus) -> None:
             read(types="FACT")  # type: ignore[operator]
 
 
-def test_a_rare_type_is_found_without_keeping_all(bus: MessageBus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bus_module, "_MAX_TAIL", 64)
+def test_a_rare_type_is_looked_for_in_each_byte_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = MessageBus(tmp_path / "bus.md", auto_rotate_bytes=300_000)
     rare = bus.append_message(Draft("RARE", "demo"))
-    bus.append_messages([Draft("FACT", "demo", str(number)) for number in range(300)])
-    reached: list[int] = []
-    tail = bus._backend.tail
+    for number in range(10):
+        bus.append_messages([Draft("FACT", "demo", f"{number} " * 500) for _ in range(100)])
+    given: list[int] = []
+    feed = Decoder.feed
 
-    def counting(n: int) -> list[Message]:
-        reached.append(n)
-        return tail(n)
+    def counting(decoder: Decoder, data: bytes) -> list[Message]:
+        given.append(len(data))
+        return feed(decoder, data)
 
-    monkeypatch.setattr(bus._backend, "tail", counting)
+    monkeypatch.setattr(Decoder, "feed", counting)
     assert bus.read_messages(limit=3, types=["rare"]) == [rare]
-    assert reached == [3, 12, 48]
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert size <= sum(given) < size * 1.01
+    assert max(given) < 300_000
 
 
 def test_the_newest_that_match_are_found_near_the_end(bus: MessageBus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,11 +178,11 @@ def test_the_newest_that_match_are_found_near_the_end(bus: MessageBus, monkeypat
 def test_closing_early_closes_the_reading(bus: MessageBus, monkeypatch: pytest.MonkeyPatch) -> None:
     posted = bus.append_messages([Draft("FACT", "demo", str(number)) for number in range(3)])
     closed = []
-    read = bus._backend.read
+    reading = bus._backend.read
 
-    def watched(since_id: str | None = None) -> Any:
+    def watched(since_id: str | None = None, wanted: Filter | None = None) -> Any:
         try:
-            yield from read(since_id)
+            yield from reading(since_id, wanted)
         finally:
             closed.append(since_id)
 

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from messagebus import GapWarning, Message, MessageBus, check_bus, repair_bus, replace
 from messagebus.backends.file import segments
 from messagebus.codec import Decoder
-from messagebus.codec.scan import examine, scan
+from messagebus.codec.scan import examine, scan, scan_ids
 from messagebus.repair import originals
 
 OTHERS = [b"\r\n", b"word", b" meta:\n  a: b\n", START + b" custom\n---\n", START + b" custom.1\n---\n", b"\x1b[2J"]
@@ -203,6 +203,7 @@ def chunks(text: bytes, seed: int) -> Iterator[bytes]:
 def test_the_spans_of_any_bytes_give_back_the_bytes(text: bytes, seed: int) -> None:
     spans = list(scan(chunks(text, seed)))
     assert spans == list(scan([text]))
+    assert list(scan_ids(chunks(text, seed))) == [span.msg_id for span in spans if span.start]
     at = 3 if text.startswith(b"\xef\xbb\xbf") else 0
     for span in spans:
         assert not text[at : span.offset].strip(b"\r\n"), "bytes that are in no span"

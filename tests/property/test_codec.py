@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from messagebus import codec, msgid
+from messagebus.backends.file import read
 from messagebus.codec import Decoder
 from messagebus.codec.canonical import read_canonical
 from messagebus.codec.decode import RecordEnd, read_record
 from messagebus.codec.framing import PLAIN_START, START
+from messagebus.filters import Filter
 from messagebus.message import Draft, Link, Message, Parent, message_from
 from messagebus.validation import validate_draft
 
@@ -437,3 +440,61 @@ def test_no_message_shares_what_is_remembered() -> None:
     assert other is not None
     one.meta["from"] = one.parents[0].meta["k"] = "changed"  # type: ignore[index]
     assert other == read_canonical(text) == numbered([draft])[0][1]
+
+
+# --- filters -------------------------------------------------------------------------------------
+
+FILTERS = st.builds(
+    Filter,
+    types=st.none()
+    | st.lists(st.sampled_from(["FACT", "INFO", "TEXT", "Y", "YES", "I", "ISSUE", "STRASSE"]), max_size=2),
+    run_id=st.none() | st.sampled_from(["", "run-7", "007", "yes"]),
+    parent=st.none() | st.sampled_from([ID, "x", "M"]),
+    text=st.none() | st.sampled_from(["", "hi", "text", "---", "é", "\n", "s", "by hand"]),
+)  # fmt: skip
+ODD_HEADERS = st.sampled_from(
+    [b"type: fact\n", b'type: "F\\u0041CT"\n', "type: \u0131ssue\n".encode(), "type: \u017ftra\xdfe\n".encode(),
+     b"type: >\n  FA\n  CT\n",
+     b"run_id: 'run-7'\n", b'run_id: "run\\x2d7"\n', b"run_id: run-7\n", b"{type: FACT, run_id: run-7}\n", b"",
+     b'"ty\\x70e": FACT\n', b"parents: [x, M]\n", b"parents:\n- msg_id: x\n", b"? type\n: FACT\n"]
+)  # fmt: skip
+ODD_LOGS = st.lists(
+    st.builds(
+        lambda header, body: b"---\nmsg_id: x\n" + header + b"---\n" + body + b"\n",
+        ODD_HEADERS,
+        st.sampled_from(
+            [b"hi", b"HI\n[2026-11-21 03:14:15] FACT: x", b"\\---\nTEXT", "é".encode(), b"[2026-11-21 03:14:15] y"]
+        ),
+    ),
+    max_size=5,
+).map(b"\n".join)  # fmt: skip
+
+
+@settings(max_examples=1500)
+@given(FILES | ODD_LOGS, FILTERS, st.booleans(), st.data())
+def test_a_filter_excludes_nothing_that_matches(
+    log: bytes, wanted: Filter, converted: bool, data: st.DataObject
+) -> None:
+    log = log.replace(b"\n", b"\r\n") if converted else log
+    edges = [0, *sorted(data.draw(st.lists(st.integers(0, len(log)), max_size=4))), len(log)]
+    decoder = Decoder(wanted=wanted)
+    found = [message for a, b in pairwise(edges) for message in decoder.feed(log[a:b])] + decoder.finish(closed=True)
+    assert list(filter(wanted.matches, found)) == list(filter(wanted.matches, decode(log, closed=True)))
+
+
+@settings(max_examples=400, deadline=None)
+@given(FILES | ODD_LOGS, FILTERS, st.integers(1, 300), st.integers(0, 4))
+def test_the_newest_that_match_are_those_of_the_whole_log(
+    tmp_path_factory: pytest.TempPathFactory, log: bytes, wanted: Filter, chunk: int, n: int
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "BUS.md"
+    path.write_bytes(log)
+    reader = read.Reader(str(path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read, "_CHUNK", chunk)
+        newest = reader.tail(n, wanted)
+        unfinished = reader.unfinished
+    matching = list(reader.read(None, wanted))
+    assert newest == matching[max(len(matching) - n, 0) :]
+    assert matching == [message for message in reader.read() if wanted.matches(message)]
+    assert n == 0 or unfinished == reader.unfinished

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from messagebus.backends.file.append import Appender
     from messagebus.backends.file.read import Reader
     from messagebus.backends.file.watch import FileWatch
+    from messagebus.filters import Filter
 
 
 class AppendOptions(NamedTuple):
@@ -73,8 +74,8 @@ class FileBackend:
     def append(self, drafts: Sequence[Draft], *, idempotency_key: str | None = None) -> list[Message]:
         return self._appender.append(drafts, idempotency_key) if drafts else []
 
-    def read(self, since_id: str | None = None) -> Generator[Message, None, None]:
-        return self._reader.read(since_id)
+    def read(self, since_id: str | None = None, wanted: Filter | None = None) -> Generator[Message, None, None]:
+        return self._reader.read(since_id, wanted)
 
     def read_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
         return self._reader.read_stored(since_id)
@@ -82,8 +83,8 @@ class FileBackend:
     def get(self, msg_id: str) -> tuple[Message, bytes] | None:
         return self._reader.get(msg_id)
 
-    def tail(self, n: int) -> list[Message]:
-        return self._reader.tail(n)
+    def tail(self, n: int, wanted: Filter | None = None) -> list[Message]:
+        return self._reader.tail(n, wanted)
 
     def watch(self) -> FileWatch:
         from messagebus.backends.file.watch import FileWatch  # for followers only

@@ -12,15 +12,19 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from messagebus.backends.file.late_writes import End, PassedArchives
-from messagebus.backends.file.search import id_at, search, start_of_last
+from messagebus.backends.file.search import LONGEST_START, id_at, parts_backwards, search, start_of_last
 from messagebus.backends.file.segments import LogSnapshot, Segment, add_filename
 from messagebus.codec import MAX_HEADER, Decoder
+from messagebus.codec.framing import ID_FIELD
 from messagebus.codec.one_line import is_preamble_id, record_of
 from messagebus.errors import GapWarning, SinceIDNotFoundError
 from messagebus.message import Message
+
+if TYPE_CHECKING:
+    from messagebus.filters import Filter
 
 _FIRST_CHUNK = 16 * 1024  # bytes read at first: after a cursor there is usually little to read
 _CHUNK = 64 * 1024  # bytes read at a time when streaming: what is made of them stays in the processor's cache
@@ -57,12 +61,15 @@ class Reader:
         self._passed_archives = PassedArchives()
         self.unfinished = False
 
-    def read(self, since_id: str | None = None) -> Generator[Message, None, None]:
-        """Every message after ``since_id``, oldest first. Raises SinceIDNotFoundError."""
+    def read(self, since_id: str | None = None, wanted: Filter | None = None) -> Generator[Message, None, None]:
+        """Every message after ``since_id`` that is wanted, oldest first. Raises SinceIDNotFoundError."""
         with self._log() as log:
             start = self._locate(log, since_id)
-            messages = chain.from_iterable(batch for batch, _ in self._batches(log, start, since_id))
-            yield from self._after_cursor(messages, since_id, start, _id_of)
+            # Without its record, the one-line message of a cursor would not be seen.
+            batches = self._batches(log, start, since_id, wanted=wanted if start.is_record_id else None)
+            messages = chain.from_iterable(batch for batch, _ in batches)
+            after = self._after_cursor(messages, since_id, start, _id_of)
+            yield from filter(wanted.matches, after) if wanted else after
 
     def read_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
         """Like ``read``, each message with its bytes as they are in the file."""
@@ -81,8 +88,8 @@ class Reader:
             pairs = chain(self._pairs(log, start), self._pairs(log, _BEGINNING))
             return next((pair for pair in pairs if pair[0].msg_id == msg_id), None)
 
-    def tail(self, n: int) -> list[Message]:
-        """The newest ``n`` messages, oldest first."""
+    def tail(self, n: int, wanted: Filter | None = None) -> list[Message]:
+        """The newest ``n`` messages that are wanted, oldest first."""
         self.unfinished = False
         newest: list[Message] = []
         with self._log() as log:
@@ -90,7 +97,9 @@ class Reader:
                 if len(newest) >= n:
                     break
                 with log.segment(position) as segment:
-                    if segment:
+                    if segment and wanted:
+                        newest = self._newest_wanted(segment, n - len(newest), wanted) + newest
+                    elif segment:
                         newest = self._segment_tail(segment, n - len(newest)) + newest
         return newest
 
@@ -109,7 +118,12 @@ class Reader:
             yield from zip(batch, stored, strict=True)
 
     def _batches(
-        self, log: LogSnapshot, start: _Start, since_id: str | None, stored: list[bytes] | None = None
+        self,
+        log: LogSnapshot,
+        start: _Start,
+        since_id: str | None,
+        stored: list[bytes] | None = None,
+        wanted: Filter | None = None,
     ) -> Iterator[tuple[list[Message], list[bytes]]]:
         """The messages from the record at ``start`` on; if ``stored`` is given, their bytes too, in that list."""
         self.unfinished = False
@@ -118,7 +132,7 @@ class Reader:
         for position in range(start.segment, len(log)):
             with log.segment(position) as segment:
                 if segment:
-                    for batch in self._segment_batches(segment, offset, stored):
+                    for batch in self._segment_batches(segment, Decoder(offset, stored, wanted), offset):
                         yield batch, stored or []
                         last_id = batch[-1].msg_id if batch else last_id
                     if segment.closed:
@@ -126,10 +140,7 @@ class Reader:
             offset = 0
         self._passed_archives.remember(last_id, passed)
 
-    def _segment_batches(
-        self, segment: Segment, offset: int, stored: list[bytes] | None = None
-    ) -> Iterator[list[Message]]:
-        decoder = Decoder(offset, stored)
+    def _segment_batches(self, segment: Segment, decoder: Decoder, offset: int) -> Iterator[list[Message]]:
         for batch in _decoded(decoder, segment, offset):
             if batch:
                 self._cached = _CachedPosition(batch[-1].msg_id, segment.inode, decoder.record_offset)
@@ -143,11 +154,29 @@ class Reader:
         while True:
             offset = start_of_last(segment, records)
             newest: deque[Message] = deque(maxlen=n)
-            for batch in self._segment_batches(segment, offset):
+            for batch in self._segment_batches(segment, Decoder(offset), offset):
                 newest.extend(batch)
             if len(newest) == n or offset == 0:
                 return list(newest)
             records *= 2  # some records gave no message: broken, or unfinished
+
+    def _newest_wanted(self, segment: Segment, n: int, wanted: Filter) -> list[Message]:
+        """The newest ``n`` messages of a segment that are wanted: read backwards, each part of it once."""
+        newest: list[Message] = []
+        for low, high in parts_backwards(segment, _CHUNK):
+            decoder = Decoder(low, wanted=wanted)
+            data = os.pread(segment.fd, high - low + LONGEST_START, low)
+            # The start of the next part settles the last record of this one.
+            messages = decoder.feed(
+                data[: data.find(ID_FIELD, high - low) + len(ID_FIELD)] if high < segment.size else data
+            )
+            if high == segment.size:
+                messages += decoder.finish(closed=segment.closed)
+                self.unfinished = decoder.unfinished and not segment.closed
+            newest = [message for message in messages if wanted.matches(message)] + newest
+            if len(newest) >= n:
+                break
+        return newest[max(len(newest) - n, 0) :]
 
     def _locate(self, log: LogSnapshot, msg_id: str | None) -> _Start:
         """The record that ``msg_id`` belongs to. Raises SinceIDNotFoundError."""
