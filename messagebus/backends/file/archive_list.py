@@ -1,0 +1,52 @@
+"""The archives of a log, listed again only when their directory has changed.
+
+A log may have thousands of archives, and a follower looks at it at each wake. A directory that changed just now may
+change again without a later time of change, since clocks of file systems tick: so it is not remembered.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from messagebus.backends.file import segments
+
+_TICK_NS = 50_000_000  # longer than a tick of any local file system's clock
+_SECOND_NS = 1_000_000_000
+
+_Signature = tuple[int, int, int]
+
+
+class ArchiveList:
+    """The archives of the log at one path, oldest first. Threads may share it."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._known: tuple[_Signature, list[str]] | None = None
+
+    def __call__(self, _path: str = "") -> list[str]:
+        """Their paths. Raises PermissionError where the directory may be searched but not listed."""
+        signature = self._signature()
+        if self._known and self._known[0] == signature:
+            return self._known[1]
+        now = time.time_ns()
+        archives = segments.list_archives(self._path)
+        self._known = (signature, archives) if signature and _is_settled(signature[-1], now) else None
+        return archives
+
+    def is_known(self) -> bool:
+        """Is the directory as it was when it was last listed?"""
+        return self._known is not None and self._known[0] == self._signature()
+
+    def _signature(self) -> _Signature | None:
+        try:
+            status = os.stat(os.path.dirname(self._path))
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _is_settled(changed_ns: int, now_ns: int) -> bool:
+    """Would another change after ``now_ns`` give the directory a later time of change?"""
+    tick = _TICK_NS if changed_ns % _SECOND_NS else 2 * _SECOND_NS  # some file systems know only whole seconds
+    return not 0 <= now_ns - changed_ns < tick
