@@ -28,12 +28,13 @@ def read_canonical(record: bytes) -> Message | None:
     is not exactly as ``encode`` writes it."""
     try:
         text = record.decode()
-        head, _, body = text.partition("\n---\n")
+        head, closing, body = text.partition("\n---\n")
         head, _, length = head.rpartition("\ncontent_length: ")
         # " MSG-", 26 characters, "\nts: ", 27 characters, "\n"
         if head[:5] != " MSG-" or head[31:36] != "\nts: " or head[46:47] != "T" or head[63:64] != "\n":
             return None
-        if length != f"{len(body) if body.isascii() else len(body.encode())}" or body.endswith(("\n", "\r")):
+        size = len(body) if body.isascii() else len(body.encode())
+        if not closing or length != f"{size}" or body.endswith(("\n", "\r")):
             return None
         ts = datetime.fromisoformat(head[36:63])
         if not head[5:31].isalnum() or ts.tzinfo is not UTC or "\0" in body or len(head) > _LONGEST_HEADER:

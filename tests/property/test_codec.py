@@ -431,6 +431,15 @@ def test_the_fast_way_reads_the_same_or_nothing(text: bytes) -> None:
             assert read_record(PLAIN_START, text + b"\n", end) == ([(message, stored)], False)
 
 
+@settings(max_examples=100)
+@given(DRAFTS)
+@example(Draft("FACT", "demo"))
+def test_the_beginning_of_a_record_is_none(draft: Draft) -> None:
+    text = numbered([draft])[0][0].removeprefix(b"---\nmsg_id:")[:-1]
+    for end in range(len(text)):
+        assert read_canonical(text[:end]) is None
+
+
 def test_no_message_shares_what_is_remembered() -> None:
     """A caller may change the mappings of a message."""
     draft = Draft("FACT", "demo", "x", parents=[Parent("a", "answers", {"k": "v"})], meta={"from": "me"})
