@@ -7,8 +7,6 @@ whether a new post under the key is that message again.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from messagebus.errors import IdempotencyConflictError, InvalidMessageError
 from messagebus.message import IDEMPOTENCY_KEY, SCALAR_FIELDS, Draft, Message, message_from
 from messagebus.msgid import time_of
@@ -27,7 +25,10 @@ def validate_key(idempotency_key: str) -> None:
 def with_key(draft: Draft, idempotency_key: str) -> Draft:
     """The draft as it is stored under the key. Raises InvalidMessageError for a key that no header can hold."""
     validate_key(idempotency_key)
-    return replace(draft, meta={**draft.meta, IDEMPOTENCY_KEY: idempotency_key})
+    return Draft(
+        draft.type, draft.project_id, draft.body, task_id=draft.task_id, run_id=draft.run_id, issue_id=draft.issue_id,
+        parents=draft.parents, links=draft.links, meta={**draft.meta, IDEMPOTENCY_KEY: idempotency_key}, ts=draft.ts,
+    )  # fmt: skip
 
 
 def holds_key(message: Message, key: str, now_ms: int) -> bool:

@@ -33,7 +33,8 @@ A_POST = """
     run_agent.cli.commands.bus_post
 """
 A_READ = """
-    messagebus.backends.file.late_writes messagebus.backends.file.read messagebus.codec.decode messagebus.codec.fields
+    messagebus.backends.file.archive_list messagebus.backends.file.late_writes messagebus.backends.file.read
+    messagebus.codec.canonical messagebus.codec.decode messagebus.codec.fields
     messagebus.codec.one_line run_agent.cli.commands.bus_read
 """
 USED_LATER = {"portalocker", "ulid", "watchdog", "yaml", "json", "importlib.metadata"}

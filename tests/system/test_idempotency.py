@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import codecs
+import fcntl
+import os
 import time
 from pathlib import Path
 
 import pytest
 
-from messagebus import Draft, InvalidMessageError, MessageBus, Parent
-from messagebus.backends.file import append
+from messagebus import Draft, InvalidMessageError, Message, MessageBus, Parent
+from messagebus.backends.file import append, idempotency, lock, search, tail
 
 KEY = "deploy-42"
 DAY = 24 * 3600
+
+OLD_NS = 1_700_000_000_123_456_789  # no whole second: the file system knows finer times
 
 
 def draft(body: str = "deployed") -> Draft:
@@ -213,3 +217,61 @@ def test_a_key_that_an_edit_in_place_has_moved(path):
     path.write_bytes(content[content.index(b"---\nmsg_id:", content.index(first.msg_id.encode()) - 12_000) :])
     other.append_messages(filler)
     assert ours.append_message(draft(), idempotency_key=KEY) == first
+
+
+@pytest.mark.parametrize("earlier", [0, 1, 2], ids=["first-key", "second-key", "third-key"])
+def test_the_search_is_over_before_the_lock_is_taken(path, monkeypatch, patched, earlier):
+    """No one waits for it: under the lock, only what was added meanwhile is read."""
+    with MessageBus(path) as bus:
+        bus.append_messages([Draft("FACT", "demo", "x" * 1000) for _ in range(3000)])
+    read, locked = {False: 0, True: 0}, False
+
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        data = os.pread(fd, size, offset)
+        read[locked] += len(data)
+        return data
+
+    def flock(fd: int, how: int) -> None:
+        nonlocal locked
+        locked = how != lock.LOCK_UN
+        fcntl.flock(fd, how)
+
+    with MessageBus(path) as bus:
+        for number in range(earlier):
+            bus.append_message(Draft("FACT", "demo"), idempotency_key=f"earlier {number}")
+        for module in (idempotency, search, tail):
+            monkeypatch.setattr(module, "os", patched(os, pread=pread))
+        monkeypatch.setattr(lock, "flock", flock)
+        assert bus.append_message(Draft("FACT", "demo", "new"), idempotency_key="new").body == "new"
+    assert read[True] < 100_000
+    if earlier < 2:
+        assert read[False] > 3_000_000
+    else:
+        assert read[False] < 100_000
+
+
+def test_keys_cost_a_held_bus_no_search(path, monkeypatch):
+    """A writer that is alone on a file knows its keys."""
+    found = []
+    find = idempotency.KeyIndex.find
+
+    def counting(index: idempotency.KeyIndex, key: str, now_ms: int) -> Message | None:
+        found.append(key)
+        return find(index, key, now_ms)
+
+    monkeypatch.setattr(idempotency.KeyIndex, "find", counting)
+    os.utime(path.parent, ns=(OLD_NS, OLD_NS))  # no archive is being made
+    with MessageBus(path) as bus, MessageBus(path) as other:
+        bus.append_message(Draft("FACT", "demo"))
+        os.utime(path.parent, ns=(OLD_NS, OLD_NS))
+        first = [bus.append_message(Draft("FACT", "demo"), idempotency_key=f"key {number}") for number in range(5)]
+        searches = len(found)
+        more = [bus.append_message(Draft("FACT", "demo"), idempotency_key=f"key {number}") for number in range(5, 50)]
+        assert len(found) == searches
+        again = [bus.append_message(Draft("FACT", "demo"), idempotency_key=f"key {number}") for number in (0, 4, 5, 49)]
+        assert again == [first[0], first[4], more[0], more[-1]]
+        taken = other.append_message(Draft("FACT", "demo"), idempotency_key="of another")
+        bus.append_message(Draft("FACT", "demo", "between"))
+        assert bus.append_message(Draft("FACT", "demo"), idempotency_key="of another") == taken
+        path.replace(path.with_name(f"{path.name}.20261121-031415-000000.archived"))
+        assert bus.append_message(Draft("FACT", "demo"), idempotency_key="key 7") == more[2]

@@ -9,6 +9,7 @@ search       finding a record in a segment without reading all of it
 tail         the end of the log: where the next record goes
 idempotency  idempotency keys: is there a message with this key already?
 late_writes  archives that grow after they were read
+archive_list the archives of a log, remembered while their directory does not change
 segments     which files a log consists of, and opening them safely
 preamble     the text above the first record of a file
 create       the live file: opened to append, or created with the permissions of the one before

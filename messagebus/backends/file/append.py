@@ -27,6 +27,7 @@ import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from messagebus import codec
@@ -71,7 +72,8 @@ class Appender:
         self._file = LiveFile(self._path, make_directories=self._options.make_directories)
         self._mutex = threading.Lock()
         self._last_id: str | None = None  # the last that this appender made: the log may no longer hold it
-        self._keys: KeyIndex | None = None
+        self.__dict__.pop("_keys", None)
+        self._has_searched = False  # for keys under the lock, since when only this appender has written
         self._randomness = Randomness()
 
     def append(self, drafts: Sequence[Draft], idempotency_key: str | None = None) -> list[Message]:
@@ -117,6 +119,10 @@ class Appender:
             return None
         try:
             try:
+                if key is not None and not (self._has_searched and self._keys.has_all_keys):
+                    first = self._keys.answer(key, prepared[0][0], _now_ms())  # under the lock, less is left to search
+                    if first and not self._options.fsync:
+                        return [first]
                 messages = self._append_locked(prepared, key)
                 if messages and self._options.fsync:
                     with durability.reporting(self._path, messages):
@@ -131,9 +137,9 @@ class Appender:
 
     def _append_locked(self, prepared: list[_Prepared], key: str | None) -> list[Message] | None:
         """Steps 1 to 8; None if the lock could not be acquired in time."""
-        if key is not None or len(prepared) > 1:
+        if len(prepared) > 1:
             return self._append_in_steps(prepared, key, [])
-        message = self._append_at_once(*prepared[0])
+        message = self._append_at_once(*prepared[0], key)
         if message and self._file.left:
             return [message]
         return self._append_in_steps(prepared, key, [message] if message else [])
@@ -150,7 +156,7 @@ class Appender:
                 return None
             if superseded and self._is_stored(superseded[-1]):
                 return superseded  # the editor had read them before it saved
-            if key is not None and (first := self._answer(key, prepared[0][0])):
+            if key is not None and (first := self._keys.answer(key, prepared[0][0], _now_ms())):
                 return [first]
             if may_rotate and status.st_size >= self._options.auto_rotate_bytes:
                 may_rotate = False
@@ -163,23 +169,27 @@ class Appender:
             end, separator = point
             records, messages = self._records(prepared, separator)
             if self._file.write(records, end):
+                if key is not None:
+                    self._remember(key)
                 return messages
             superseded = messages
 
-    def _answer(self, key: str, draft: Draft) -> Message | None:
-        """The message that holds ``key`` already. Raises IdempotencyConflictError."""
-        if self._keys is None:
-            from messagebus.backends.file.idempotency import KeyIndex  # most posts have no key
+    @cached_property
+    def _keys(self) -> KeyIndex:
+        from messagebus.backends.file.idempotency import KeyIndex  # most posts have no key
 
-            self._keys = KeyIndex(self._path)
-        return self._keys.answer(key, draft, _now_ms())
+        return KeyIndex(self._path)
+
+    def _remember(self, key: str) -> None:
+        self._keys.add(key)
+        self._has_searched = True
 
     def _is_stored(self, message: Message) -> bool:
         from messagebus.backends.file.read import Reader  # a post needs no decoder
 
         return Reader(self._path).get(message.msg_id) is not None
 
-    def _append_at_once(self, draft: Draft, ts: datetime | None, rest: bytes) -> Message | None:
+    def _append_at_once(self, draft: Draft, ts: datetime | None, rest: bytes, key: str | None) -> Message | None:
         """Steps 1 to 8 for one message where nothing is in the way, as is nearly always so. It is written if
         ``LiveFile.left`` is set then, else superseded.
 
@@ -190,6 +200,8 @@ class Appender:
             return None
         if not self._file.is_as_left(status) and not self._is_whole(status):
             return None
+        if key is not None and not (self._has_searched and self._keys.lacks(key)):
+            return None
         now = datetime.now(UTC)
         msg_id = next_msg_id(self._last_id, _now_ms(), self._randomness.draw)
         message = message_from(draft, msg_id, ts or now)
@@ -197,10 +209,13 @@ class Appender:
             return None
         self._last_id = msg_id
         self._file.write(b"\n" + codec.encode_opening(msg_id, format_time(message.ts)) + rest, status.st_size)
+        if key is not None:
+            self._remember(key)
         return message
 
     def _is_whole(self, status: os.stat_result) -> bool:
         """Have other writers only added records, and finished the last one? Its id is then the last."""
+        self._has_searched = False
         last_id = codec.id_of_whole_end(self._file.added(status))
         if last_id is None or last_id < (self._last_id or ""):
             return False
@@ -231,6 +246,7 @@ class Appender:
         size = status.st_size
         if self._file.is_as_left(status):
             return size, b"\n"
+        self._has_searched = False
         known = self._file.known_size(status)
         self._last_id, end, separator = end_of_log(self._path, self._file.fd, size, known, self._last_id)
         is_unfinished = end < size or separator == _LINE_END_MISSING

@@ -25,7 +25,7 @@ class ArchiveList:
         self._known: tuple[_Signature, list[str]] | None = None
 
     def __call__(self, _path: str = "") -> list[str]:
-        """Their paths. Raises PermissionError where the directory may be searched but not listed."""
+        """Their paths. Raises PermissionError where the directory may be searched but not listed, OSError."""
         signature = self._signature()
         if self._known and self._known[0] == signature:
             return self._known[1]
@@ -35,13 +35,13 @@ class ArchiveList:
         return archives
 
     def is_known(self) -> bool:
-        """Is the directory as it was when it was last listed?"""
+        """Is the directory as it was when it was last listed? Raises OSError."""
         return self._known is not None and self._known[0] == self._signature()
 
     def _signature(self) -> _Signature | None:
         try:
             status = os.stat(os.path.dirname(self._path))
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return status.st_dev, status.st_ino, status.st_mtime_ns
 

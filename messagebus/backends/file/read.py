@@ -11,12 +11,14 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from messagebus.backends.file.archive_list import ArchiveList
 from messagebus.backends.file.late_writes import End, PassedArchives
 from messagebus.backends.file.search import LONGEST_START, id_at, parts_backwards, search, start_of_last
-from messagebus.backends.file.segments import LogSnapshot, Segment, add_filename
+from messagebus.backends.file.segments import LogSnapshot, Segment, add_filename, archives_in_sight
 from messagebus.codec import MAX_HEADER, Decoder
 from messagebus.codec.framing import ID_FIELD
 from messagebus.codec.one_line import is_preamble_id, record_of
@@ -57,6 +59,7 @@ class Reader:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._archives = partial(archives_in_sight, listed=ArchiveList(path))
         self._cached: _CachedPosition | None = None
         self._passed_archives = PassedArchives()
         self.unfinished = False
@@ -107,7 +110,7 @@ class Reader:
     def _log(self) -> Iterator[LogSnapshot]:
         """The files as they are now; errors raised while reading them name the bus."""
         try:
-            with closing(LogSnapshot(self._path)) as log:
+            with closing(LogSnapshot(self._path, self._archives)) as log:
                 yield log
         except OSError as error:
             add_filename(error, self._path)

@@ -165,10 +165,10 @@ def list_archives(path: str) -> list[str]:
     return [os.path.join(directory, entry) for _, entry in sorted(dated)]
 
 
-def archives_in_sight(path: str) -> list[str]:
-    """``list_archives``; where the directory may not be listed, none and a GapWarning."""
+def archives_in_sight(path: str, listed: Callable[[str], list[str]] | None = None) -> list[str]:
+    """``list_archives``, or ``listed``; where the directory may not be listed, none and a GapWarning."""
     try:
-        return list_archives(path)
+        return (listed or list_archives)(path)
     except PermissionError as error:
         warnings.warn(f"{error.filename}: {error.strerror}; their messages are missing", GapWarning, stacklevel=2)
         return []

@@ -115,7 +115,9 @@ def appending_without_descriptors(path: str) -> None:
     """Append with none left, with one left, ..."""
     for name, way in invariants.KINDS.items():
         tried, failures = [], []
-        invariants.Trial(Path(path), way).settle()  # the imports are done
+        first = invariants.Trial(Path(path), way)
+        first.append()
+        first.settle()  # the imports are done
         for left in range(ENOUGH):
             before = open_descriptors()
             trial = invariants.Trial(Path(path), way)
@@ -131,6 +133,7 @@ def reading_without_descriptors(path: str) -> None:
     """Read in every way with none left, with one left, ..., where there are archives."""
     with MessageBus(path, auto_rotate_bytes=300) as bus:
         stored = [bus.append_message(invariants.draft(f"{number} {'x' * 90}")) for number in range(6)]
+        assert bus.read_messages() == stored  # the imports are done
     ways: list[Callable[[MessageBus], list[Any]]] = [
         lambda bus: bus.read_messages(),
         lambda bus: bus.read_last_n(len(stored)),
