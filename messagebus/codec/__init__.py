@@ -26,6 +26,7 @@ more bytes or ``finish`` settle it.
     fields    a parsed header to a message
     encode    messages to bytes
     canonical records as ``encode`` writes them, to messages
+    lenient   any other record to messages
     decode    bytes to messages
     one_line  one-line messages, as people type them
     tail      the end of a file, and what a crash left there

@@ -2,7 +2,7 @@
 
 ``read_canonical`` knows the order of the fields, their indentation, and the offsets of the id and the time, so it
 looks for a few line ends instead of matching each line. Whatever it does not expect it leaves to ``read_record``
-(decode.py), which gives the same message for what both can read. The lines of agents repeat: the block of
+(lenient.py), which gives the same message for what both can read. The lines of agents repeat: the block of
 single values, an entry of ``meta``, a kind. What they mean is remembered, where they are short.
 """
 
@@ -13,14 +13,14 @@ from functools import lru_cache
 
 from messagebus.codec import header
 from messagebus.codec.framing import MAX_HEADER, OTHER_FIELDS, unescape
-from messagebus.message import SCALAR_FIELDS, Link, Message, Parent, new_message
+from messagebus.message import ISSUE, SCALAR_FIELDS, Link, Message, Parent, new_message
 
 _LONGEST_HEADER = (MAX_HEADER - OTHER_FIELDS) // 4  # characters, which have at most four bytes
 _LONGEST_BLOCK = 1024  # characters of single values that are remembered
 _LONGEST_LINE = 256  # characters of any other line that is
 _SCALAR_FIELDS = frozenset(SCALAR_FIELDS)
-_Relations = tuple[tuple[Parent, ...], tuple[Link, ...], dict[str, str]]
-_NONE: _Relations = (), (), {}
+
+_Scalars = tuple[str, str, str, str, str]
 
 
 def read_canonical(record: bytes) -> Message | None:
@@ -31,31 +31,41 @@ def read_canonical(record: bytes) -> Message | None:
         head, closing, body = text.partition("\n---\n")
         head, _, length = head.rpartition("\ncontent_length: ")
         # " MSG-", 26 characters, "\nts: ", 27 characters, "\n"
-        if head[:5] != " MSG-" or head[31:36] != "\nts: " or head[46:47] != "T" or head[63:64] != "\n":
+        if head[:5] != " MSG-" or head[31:36] != "\nts: " or head[63:64] != "\n" or head[46] != "T":
             return None
-        size = len(body) if body.isascii() else len(body.encode())
-        if not closing or length != f"{size}" or body.endswith(("\n", "\r")):
+        size = len(record) - len(text) + len(body) if head.isascii() else len(body.encode())
+        if not closing or length != str(size) or body.endswith(("\n", "\r")) or "\0" in body:
             return None
         ts = datetime.fromisoformat(head[36:63])
-        if not head[5:31].isalnum() or ts.tzinfo is not UTC or "\0" in body or len(head) > _LONGEST_HEADER:
+        if not record[5:31].isalnum() or ts.tzinfo is not UTC or len(head) > _LONGEST_HEADER:
             return None
-        block = head[63:]
-        parents, links, meta = _NONE
+        msg_id, block = head[1:31], head[63:]
+        parents: tuple[Parent, ...] = ()
+        links: tuple[Link, ...] = ()
+        meta: dict[str, str] = {}
         if ":\n" in block:
-            block, parents, links, meta = _relations(block)
-        scalars = _short_block(block) if len(block) <= _LONGEST_BLOCK else _block(block)
+            if "\n  - " in block:
+                block, parents, links, meta = _relations(block)
+            else:
+                block, _, lines = block.partition("\nmeta:\n")
+                meta = _mapping(lines, "  ")
+        if block[7:12] == ISSUE:
+            type_, project_id, task_id, run_id, issue_id = _issue(block, msg_id)
+        else:
+            type_, project_id, task_id, run_id, issue_id = _block(block)
     except ValueError:
         return None
-    if "\\---" in body:
+    if "\\" in body and "\\---" in body:
         body = unescape(body.encode()).decode()
-    type_, project_id, task_id, run_id, issue_id = scalars
-    return new_message(
-        head[1:31], ts, type_, project_id, task_id, run_id, issue_id, parents, links, meta or {}, body, True
-    )
+    return new_message(msg_id, ts, type_, project_id, task_id, run_id, issue_id, parents, links, meta, body, True)
 
 
-def _block(lines: str) -> tuple[str, str, str, str, str]:
-    """``type`` to ``issue_id``. Raises ValueError where there is anything else."""
+def _block(lines: str) -> _Scalars:
+    """``type`` to ``issue_id``, each with the line end above it. Raises ValueError where there is anything else."""
+    return _short_block(lines) if len(lines) <= _LONGEST_BLOCK else _parsed_block(lines)
+
+
+def _parsed_block(lines: str) -> _Scalars:
     fields = header.parse_subset(lines[1:])
     if fields is None or not fields.keys() <= _SCALAR_FIELDS:
         raise ValueError("more than single values")
@@ -63,21 +73,29 @@ def _block(lines: str) -> tuple[str, str, str, str, str]:
     return type_ or "INFO", project_id, task_id, run_id, issue_id
 
 
-_short_block = lru_cache(maxsize=512)(_block)
+_short_block = lru_cache(maxsize=512)(_parsed_block)
+
+
+def _issue(lines: str, msg_id: str) -> _Scalars:
+    """The block of an issue: no other record has its ``issue_id``, so that is taken off before."""
+    others = lines.removesuffix(f"\nissue_id: {msg_id}")
+    type_, project_id, task_id, run_id, issue_id = _block(others)
+    if issue_id and others != lines:
+        raise ValueError("issue_id twice")
+    return type_, project_id, task_id, run_id, issue_id if others == lines else msg_id
 
 
 def _relations(fields: str) -> tuple[str, tuple[Parent, ...], tuple[Link, ...], dict[str, str]]:
-    """The fields from ``type`` on: the block of single values, then parents, links and meta. Raises ValueError."""
-    parents: tuple[Parent, ...] = ()
-    links: tuple[Link, ...] = ()
+    """The block, then parents, links and meta. Raises ValueError."""
     fields, has_meta, meta = fields.partition("\nmeta:\n")
-    if "\nlinks:\n" in fields:
-        fields, _, text = fields.partition("\nlinks:\n")
-        links = tuple(map(_link, _items(text, "  - url: ")))
-    if "\nparents:\n" in fields:
-        fields, _, text = fields.partition("\nparents:\n")
-        parents = tuple(map(_parent, _items(text, "  - msg_id: ")))
-    return fields, parents, links, _mapping(meta, "  ") if has_meta else {}
+    fields, has_links, links = fields.partition("\nlinks:\n")
+    block, has_parents, parents = fields.partition("\nparents:\n")
+    return (
+        block,
+        tuple([_parent(item) for item in _items(parents, "  - msg_id: ")]) if has_parents else (),
+        tuple([_link(item) for item in _items(links, "  - url: ")]) if has_links else (),
+        _mapping(meta, "  ") if has_meta else {},
+    )
 
 
 def _items(text: str, begin: str) -> list[str]:
@@ -89,12 +107,12 @@ def _items(text: str, begin: str) -> list[str]:
 
 def _parent(item: str) -> Parent:
     msg_id, _, below = item.partition("\n")
-    if msg_id[:4] != "MSG-" or not msg_id[4:].isalnum() or not msg_id.isascii():
+    if msg_id[:4] != "MSG-" or not msg_id[4:].encode().isalnum():  # of str, isalnum takes longer
         msg_id = _value(msg_id)  # which may need quotes
     if not below:
         return Parent(msg_id)
     kind, meta = _short_parent_fields(below) if len(below) <= _LONGEST_LINE else _parent_fields(below)
-    return Parent(msg_id, kind, dict(meta) if meta else {})
+    return Parent(msg_id, kind, meta.copy() if meta else {})
 
 
 def _parent_fields(text: str) -> tuple[str, dict[str, str]]:
@@ -119,27 +137,29 @@ def _link(item: str) -> Link:
 
 def _mapping(text: str, indent: str) -> dict[str, str]:
     """Entries of one level, indented by ``indent``."""
-    fields = {}
-    for line in text.split("\n"):
-        name, value = _short_entry(line, indent) if len(line) <= _LONGEST_LINE else _entry(line, indent)
-        fields[name] = value
-    return fields
+    if "\n" in text:
+        return dict([_entry(line, indent) for line in text.split("\n")])
+    name, value = _entry(text, indent)
+    return {name: value}
 
 
 def _entry(line: str, indent: str) -> tuple[str, str]:
-    fields = header.parse_subset(line[len(indent) :]) if line.startswith(indent) else None
-    pairs = [(name, value) for name, value in (fields or {}).items() if isinstance(value, str)]
-    if len(pairs) != 1:
+    return _short_entry(line, indent) if len(line) <= _LONGEST_LINE else _parsed_entry(line, indent)
+
+
+def _parsed_entry(line: str, indent: str) -> tuple[str, str]:
+    entry = header.parse_entry(line, len(indent)) if line.startswith(indent) else None
+    if entry is None:
         raise ValueError("not one entry")
-    return pairs[0]
+    return entry
 
 
-_short_entry = lru_cache(maxsize=1024)(_entry)
+_short_entry = lru_cache(maxsize=1024)(_parsed_entry)
 
 
 def _value(text: str) -> str:
     """A value that is not empty."""
-    value = _entry(f"v: {text}", "")[1]
+    value = _parsed_entry(f"v: {text}", "")[1]
     if not value:
         raise ValueError("an empty id or url")
     return value

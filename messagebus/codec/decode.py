@@ -7,38 +7,28 @@ Read it in this order:
    only one-line messages are read.
 2. ``read_canonical`` (canonical.py) decodes a whole record that is written exactly as ``encode`` writes it. Nearly
    all are.
-3. ``read_record`` decodes any other: foreign, edited, torn, or unfinished. It parses the header, takes off what a
-   crash left of the next record, and verifies the body against ``content_length``.
+3. ``read_record`` (lenient.py) decodes any other: foreign, edited, torn, or unfinished.
 
 Both give the same message where both can read a record. ``framing`` has the names of the parts of a record;
-SPEC.md, "The file", "Torn records" and "Other forms that are read".
+SPEC.md, "The file".
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING
 
 from messagebus.codec.canonical import read_canonical
-from messagebus.codec.fields import from_fields, parse_header
 from messagebus.codec.framing import (
     BOM,
+    OPENING,
     PLAIN_START,
-    START,
-    escape,
     find_first_opening,
-    find_partial_start,
     header_end,
-    id_line,
-    is_crlf,
     separator_length,
     split,
-    unescape,
 )
-from messagebus.codec.header import HeaderError
+from messagebus.codec.lenient import RecordEnd, read_record
 from messagebus.codec.one_line import StoredMessage, one_line_messages, preamble_id
 from messagebus.message import Message
 
@@ -47,15 +37,6 @@ if TYPE_CHECKING:
 
 _LONG_PREAMBLE = 1024 * 1024  # bytes
 _LINES_OF_A_START = 3
-LENGTH = re.compile(r"[0-9]{1,12}")
-
-
-class RecordEnd(Enum):
-    """What follows the bytes given as a record."""
-
-    NEXT_RECORD = auto()
-    END_OF_FILE = auto()  # of a segment that will never grow
-    MAY_GROW = auto()  # the end of the live file
 
 
 class Decoder:
@@ -99,21 +80,43 @@ class Decoder:
         if self._wanted and self._pass_over():
             return messages
         (_, *texts), starts = split(self._buffer)
-        offset, last_text = self._buffer_offset, texts.pop()
-        for start, text in zip(starts, texts, strict=False):  # there is a start more
-            if self._wanted and self._wanted.excludes(text, partial(_header_of, text)):
-                pass
-            elif start is PLAIN_START and (message := read_canonical(text)):
-                messages.append(message)
-                self.record_offset = offset + 2
-                if self._stored is not None:
-                    self._stored.append(start[2:] + text + b"\n")
-            elif pairs := read_record(start, text, RecordEnd.NEXT_RECORD)[0]:
+        last_start, last_text = starts.pop(), texts.pop()
+        if self._wanted:
+            messages += self._settled_and_wanted(self._wanted, starts, texts)
+        else:
+            messages += self._settled(self._buffer_offset, starts, texts)
+        self._buffer_offset += len(self._buffer) - len(last_start) - len(last_text)
+        self._buffer = last_start + last_text
+        return messages
+
+    def _settled(self, offset: int, starts: list[bytes], texts: list[bytes]) -> list[Message]:
+        """The messages of the records at ``offset``, each of which another one follows."""
+        read = [
+            read_canonical(text) if start is PLAIN_START else None for start, text in zip(starts, texts, strict=True)
+        ]
+        messages = [message for message in read if message]
+        if len(messages) == len(read) > 0 and self._stored is None:  # nearly always
+            self.record_offset = offset + sum(map(len, starts)) + sum(map(len, texts[:-1])) - len(OPENING)
+            return messages
+        messages.clear()
+        for start, text, message in zip(starts, texts, read, strict=True):
+            if message:
+                pairs = [(message, start[2:] + text + b"\n")]
+            else:
+                pairs = read_record(start, text, RecordEnd.NEXT_RECORD)[0]
+            if pairs:
                 messages += self._give(pairs)
                 self.record_offset = offset + separator_length(start)
             offset += len(start) + len(text)
-        self._buffer = starts[-1] + last_text
-        self._buffer_offset = offset
+        return messages
+
+    def _settled_and_wanted(self, wanted: Filter, starts: list[bytes], texts: list[bytes]) -> list[Message]:
+        messages = []
+        offset = self._buffer_offset
+        for start, text in zip(starts, texts, strict=True):
+            if not wanted.excludes(text, partial(_header_of, text)):
+                messages += self._settled(offset, [start], [text])
+            offset += len(start) + len(text)
         return messages
 
     def _pass_over(self) -> bool:
@@ -215,75 +218,3 @@ class Decoder:
 def _header_of(text: bytes) -> bytes:
     closing = header_end(text)
     return text[: closing.start()] if closing else text
-
-
-def read_record(start: bytes, text: bytes, end: RecordEnd) -> tuple[list[StoredMessage], bool]:
-    """The messages of any record: its own, then the one-line messages below its body. With True where
-    something is kept back, as it may still grow.
-
-    A record that cannot be read gives none, and affects no other.
-    """
-    lf_text = text.replace(b"\r\n", b"\n") if is_crlf(start) else text
-    closing = header_end(lf_text)
-    if not closing:
-        return [], end is RecordEnd.MAY_GROW
-    try:
-        fields = parse_header(lf_text[: closing.start()])
-        message = from_fields(fields)
-    except HeaderError:
-        return [], False
-    if message.msg_id.encode() != id_line(text):
-        return [], False  # quoted, or not UTF-8: a search for a cursor looks for these bytes
-    head, region = lf_text[: closing.end()], lf_text[closing.end() :]
-    opening = start.lstrip(b"\r\n")
-    line_end = b"" if text.endswith(b"\n") and end is not RecordEnd.NEXT_RECORD else b"\n"
-    stored = opening + text + line_end
-    length = fields.get("content_length")
-    if length is None:
-        unfinished = end is RecordEnd.MAY_GROW and not region.endswith(b"\n")
-        return ([], True) if unfinished else ([(_with_body(message, region, None), stored)], False)
-    if not LENGTH.fullmatch(str(length)):
-        return [(_with_body(message, unescape(region), False), stored)], False
-    length = int(length)
-    kept = without_crash_residue(region, length, end)
-    pairs, unfinished = _verified(message, opening + head, kept, length, closed=end is not RecordEnd.MAY_GROW)
-    if len(pairs) == 1 and kept == region and not unfinished:
-        pairs = [(pairs[0][0], stored)]
-    return pairs, unfinished or (end is RecordEnd.MAY_GROW and kept != region)
-
-
-def without_crash_residue(region: bytes, length: int, end: RecordEnd) -> bytes:
-    """The region of a record without what a crash left of the next record, below a body of ``length`` bytes: blocks
-    of NUL and all that follows them, and a partial record start."""
-    unwritten = region.find(b"\0")
-    if unwritten >= 0:  # even in the body: text after it may belong to a record that lost its header
-        residue = max(unwritten, length)
-        region = region[:residue] if region[residue:].strip(b"\r\n") else region
-    elif end is RecordEnd.NEXT_RECORD:
-        return region
-    return region[: find_partial_start(region, length)]
-
-
-def _verified(
-    message: Message, head: bytes, region: bytes, length: int, *, closed: bool
-) -> tuple[list[StoredMessage], bool]:
-    """Verify the body against its length, and read what is below it."""
-    body = region.rstrip(b"\r\n")
-    if len(body) < length:
-        return ([(_with_body(message, unescape(body), False), head + region)], False) if closed else ([], True)
-    if len(body) == length:
-        return [(_with_body(message, unescape(body), True), head + body + b"\n")], False
-    below = region[length:] if length else b"\n" + region  # a one-line message can follow the closing line directly
-    one_liners, text, unfinished = one_line_messages(below, lambda _, count: f"{message.msg_id}+{count}", closed=closed)
-    text = text if length else text.removeprefix(b"\n")
-    own = head + body[:length] + text.rstrip(b"\r\n") + b"\n"
-    if START.search(own, len(head)):  # the lines around a one-line message, put together, would start a record
-        own = head + body[:length] + escape(text).rstrip(b"\r\n") + b"\n"
-    joined = unescape(body[:length]) + text
-    return [(_with_body(message, joined, not text.strip(b"\r\n")), own), *one_liners], unfinished
-
-
-def _with_body(message: Message, body: bytes, intact: bool | None) -> Message:
-    if b"\0" in body:
-        intact = False
-    return replace(message, body=body.rstrip(b"\r\n").decode("utf-8", "replace"), intact=intact)

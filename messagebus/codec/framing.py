@@ -86,7 +86,7 @@ def split(data: bytes) -> tuple[list[bytes], list[bytes]]:
     """The texts between the record starts in ``data`` (the first belongs to no record), and the starts.
 
     A start as this library writes it is the object ``PLAIN_START``."""
-    if b"---\r" in data or b"\r\n---" in data:
+    if b"\r" in data and (b"---\r" in data or b"\r\n---" in data):
         spans = [match.span() for match in START.finditer(data)]
         begins = [0, *(end for _, end in spans)]
         ends = [*(start for start, _ in spans), len(data)]

@@ -141,20 +141,40 @@ def _mapping(lines: list[str], start: int, indent: int) -> tuple[Fields | None, 
     if indent >= 2 * _DEEPEST:
         return None, -1
     while start < len(lines) and _indent_of(lines[start]) == indent:
-        match = _entry_pattern().fullmatch(lines[start], indent)
-        if not match or match.end(1) - indent > _LONGEST_KEY:
+        if (entry := _parse_line(lines[start], indent)) is None:
             return None, -1
-        key, value = match.groups()
+        key, value = entry
         start += 1
         if value is not None:
-            fields[unquote(key)] = unquote(value)
+            fields[key] = value
             continue
         if start == len(lines) or _indent_of(lines[start]) != indent + 2:
             return None, -1
-        fields[unquote(key)], start = _block(lines, start, indent + 2)
+        fields[key], start = _block(lines, start, indent + 2)
         if start < 0:
             return None, -1
     return fields or None, start
+
+
+def parse_entry(line: str, indent: int) -> tuple[str, str] | None:
+    """The key and the value in a line that is indented by ``indent``; None where it has no value or is not in the
+    subset."""
+    key, value = _parse_line(line, indent) or ("", None)
+    return None if value is None else (key, value)
+
+
+def _parse_line(line: str, indent: int) -> tuple[str, str | None] | None:
+    """The key in a line, and the value if it has one; None where it is not in the subset."""
+    match = _entry_pattern().fullmatch(line, indent)
+    if not match or match.end(1) - indent > _LONGEST_KEY:
+        return None
+    key, value = match.groups()
+    return _matched_text(key), None if value is None else _matched_text(value)
+
+
+def _matched_text(scalar: str) -> str:
+    """``unquote`` for what has matched the pattern: where nothing is escaped, the quotes are all to be taken off."""
+    return scalar[1:-1] if scalar[0] == '"' and "\\" not in scalar else unquote(scalar)
 
 
 @cache

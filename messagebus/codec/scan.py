@@ -12,7 +12,6 @@ from itertools import chain
 from typing import Literal, NamedTuple
 
 from messagebus.codec.canonical import read_canonical
-from messagebus.codec.decode import LENGTH, RecordEnd, read_record, without_crash_residue
 from messagebus.codec.fields import parse_header
 from messagebus.codec.framing import (
     BOM,
@@ -25,6 +24,7 @@ from messagebus.codec.framing import (
     split,
 )
 from messagebus.codec.header import HeaderError
+from messagebus.codec.lenient import LENGTH, RecordEnd, read_record, without_crash_residue
 from messagebus.codec.one_line import StoredMessage, one_line_messages
 from messagebus.message import Message
 

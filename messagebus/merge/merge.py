@@ -22,10 +22,10 @@ from typing import NamedTuple
 
 from messagebus import msgid
 from messagebus.codec import header
-from messagebus.codec.decode import RecordEnd, read_record
 from messagebus.codec.edit import with_fitting_length
 from messagebus.codec.fields import CONFLICT_OF
 from messagebus.codec.framing import OPENING, PLAIN_START, START, id_line
+from messagebus.codec.lenient import RecordEnd, read_record
 from messagebus.codec.one_line import StoredMessage
 from messagebus.codec.scan import Span, examine, scan
 from messagebus.codec.tail import find_append_point

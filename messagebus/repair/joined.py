@@ -10,8 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterator
 
-from messagebus.codec.decode import RecordEnd, read_record
 from messagebus.codec.framing import MAX_HEADER, OPENING_PATTERN, header_end
+from messagebus.codec.lenient import RecordEnd, read_record
 from messagebus.codec.scan import Span
 from messagebus.msgid import order
 from messagebus.repair.findings import Finding, Location, found_at

@@ -34,7 +34,7 @@ A_POST = """
 """
 A_READ = """
     messagebus.backends.file.archive_list messagebus.backends.file.late_writes messagebus.backends.file.read
-    messagebus.codec.canonical messagebus.codec.decode messagebus.codec.fields
+    messagebus.codec.canonical messagebus.codec.decode messagebus.codec.fields messagebus.codec.lenient
     messagebus.codec.one_line run_agent.cli.commands.bus_read
 """
 USED_LATER = {"portalocker", "ulid", "watchdog", "yaml", "json", "importlib.metadata"}

@@ -15,8 +15,8 @@ from messagebus import codec, msgid
 from messagebus.backends.file import read
 from messagebus.codec import Decoder
 from messagebus.codec.canonical import read_canonical
-from messagebus.codec.decode import RecordEnd, read_record
 from messagebus.codec.framing import PLAIN_START, START
+from messagebus.codec.lenient import RecordEnd, read_record
 from messagebus.filters import Filter
 from messagebus.message import Draft, Link, Message, Parent, message_from
 from messagebus.validation import validate_draft
@@ -416,7 +416,7 @@ EDITED_LINES = st.sampled_from(
      "  - url: http://x", "    label: l", "type: FACT", "content_length: 2", "content_length: 02", "other: field",
      "ts: 2026-11-21 03:14:15.926535Z", "ts: 2026-11-21T03:14:60.926535Z", "ts: 2026-11-21T03:14:15.92653+05", "---",
      "  from: 007", '  "from": "a\\u0041"', "  from:", "    kind: yes", "kind: answers", "parents: [a, b]",
-     "meta: {a: b}"]
+     "meta: {a: b}", "type: ISSUE", "issue_id: x", "  - msg_id: MSG-1", "run_id: r"]
 )  # fmt: skip
 
 
