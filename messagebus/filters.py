@@ -14,6 +14,7 @@ from datetime import datetime
 from messagebus.message import Message
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
+_REPLACEMENT = "\ufffd"  # what a torn body may end in, and the bytes of its record need not
 
 
 class Filter:
@@ -58,12 +59,13 @@ class Filter:
 
     def excludes(self, data: bytes, headers: Callable[[], bytes]) -> bool:
         """Can no message in ``data``, some whole records of a log, match? ``headers()`` gives all their headers."""
-        upper = data.upper()
-        for words in self._words:
-            if not any(word in upper for word in words) and _shows_all(headers()):
+        if self._words:
+            upper = data.upper()
+            has_all = all(any(word in upper for word in words) for words in self._words)
+            if not has_all and (_shows_all(data) or _shows_all(headers())):
                 return True
         text = self._text
-        if not text or "\n" in text:
+        if not text or "\n" in text or _REPLACEMENT in text:
             return False
         return text not in data.decode("utf-8", "replace").casefold()
 

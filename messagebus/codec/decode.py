@@ -46,14 +46,14 @@ class Decoder:
     ``record_offset`` is the offset of the record that the last message given belongs to, and
     ``unfinished`` is whether ``finish`` kept something back. A list given as ``stored`` is
     filled anew by every call, with the bytes of each message given as they are in the file.
-    Records that ``wanted`` excludes (filters.py) are passed over: not all others match.
+    Records that ``wanted`` excludes (filters.py) are passed over from then on: not all others match.
     """
 
     def __init__(self, offset: int = 0, stored: list[bytes] | None = None, wanted: Filter | None = None) -> None:
         self.record_offset = offset
         self.unfinished = False
         self._stored = stored
-        self._wanted = wanted
+        self.wanted = wanted
         # Two line ends in front make the first record's start look like every other.
         self._buffer = b"\n\n"
         self._buffer_offset = offset - 2
@@ -77,12 +77,12 @@ class Decoder:
         messages = self._preamble() if self._in_preamble else []
         if self._in_preamble:
             return messages
-        if self._wanted and self._pass_over():
+        if self.wanted and self._pass_over():
             return messages
         (_, *texts), starts = split(self._buffer)
         last_start, last_text = starts.pop(), texts.pop()
-        if self._wanted:
-            messages += self._settled_and_wanted(self._wanted, starts, texts)
+        if self.wanted:
+            messages += self._settled_and_wanted(self.wanted, starts, texts)
         else:
             messages += self._settled(self._buffer_offset, starts, texts)
         self._buffer_offset += len(self._buffer) - len(last_start) - len(last_text)
@@ -121,7 +121,7 @@ class Decoder:
 
     def _pass_over(self) -> bool:
         """Drop all but the last record, unsettled yet, if it is certain that none is wanted."""
-        if b"\r" in self._buffer or not self._wanted or not self._wanted.excludes(self._buffer, self._headers):
+        if b"\r" in self._buffer or not self.wanted or not self.wanted.excludes(self._buffer, self._headers):
             return False
         at = self._buffer.rfind(PLAIN_START)
         self._buffer = self._buffer[at:]

@@ -459,7 +459,7 @@ FILTERS = st.builds(
     | st.lists(st.sampled_from(["FACT", "INFO", "TEXT", "Y", "YES", "I", "ISSUE", "STRASSE"]), max_size=2),
     run_id=st.none() | st.sampled_from(["", "run-7", "007", "yes"]),
     parent=st.none() | st.sampled_from([ID, "x", "M"]),
-    text=st.none() | st.sampled_from(["", "hi", "text", "---", "é", "\n", "s", "by hand"]),
+    text=st.none() | st.sampled_from(["", "hi", "text", "---", "é", "\n", "s", "by hand", "\ufffd"]),
 )  # fmt: skip
 ODD_HEADERS = st.sampled_from(
     [b"type: fact\n", b'type: "F\\u0041CT"\n', "type: \u0131ssue\n".encode(), "type: \u017ftra\xdfe\n".encode(),
@@ -491,6 +491,12 @@ def test_a_filter_excludes_nothing_that_matches(
     assert list(filter(wanted.matches, found)) == list(filter(wanted.matches, decode(log, closed=True)))
 
 
+def test_a_character_that_a_crash_cut_is_found() -> None:
+    log = b"---\nmsg_id: x\ncontent_length: 2\n---\n" + "\0é".encode() + b"\n\n---\nmsg_id: y\n---\n"
+    decoder = Decoder(wanted=Filter(text="\ufffd"))
+    assert [message.body for message in decoder.feed(log)] == ["\0\ufffd"]
+
+
 @settings(max_examples=400, deadline=None)
 @given(FILES | ODD_LOGS, FILTERS, st.integers(1, 300), st.integers(0, 4))
 def test_the_newest_that_match_are_those_of_the_whole_log(
@@ -507,3 +513,19 @@ def test_the_newest_that_match_are_those_of_the_whole_log(
     assert newest == matching[max(len(matching) - n, 0) :]
     assert matching == [message for message in reader.read() if wanted.matches(message)]
     assert n == 0 or unfinished == reader.unfinished
+
+
+@settings(max_examples=400, deadline=None)
+@given(FILES | ODD_LOGS, FILTERS, st.integers(1, 300))
+def test_what_matches_after_any_cursor_is_found(
+    tmp_path_factory: pytest.TempPathFactory, log: bytes, wanted: Filter, chunk: int
+) -> None:
+    """Ids may occur twice, and the message of a cursor need not match."""
+    path = tmp_path_factory.mktemp("log") / "BUS.md"
+    path.write_bytes(log)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read, "_FIRST_CHUNK", chunk)
+        patch.setattr(read, "_CHUNK", chunk)
+        for cursor in {message.msg_id for message in read.Reader(str(path)).read()}:
+            after = list(read.Reader(str(path)).read(cursor))
+            assert list(read.Reader(str(path)).read(cursor, wanted)) == list(filter(wanted.matches, after))

@@ -68,7 +68,7 @@ class Reader:
         """Every message after ``since_id`` that is wanted, oldest first. Raises SinceIDNotFoundError."""
         with self._log() as log:
             start = self._locate(log, since_id)
-            # Without its record, the one-line message of a cursor would not be seen.
+            # A one-line message may be the cursor: in which record it is, is not known for certain.
             batches = self._batches(log, start, since_id, wanted=wanted if start.is_record_id else None)
             messages = chain.from_iterable(batch for batch, _ in batches)
             after = self._after_cursor(messages, since_id, start, _id_of)
@@ -131,13 +131,17 @@ class Reader:
         """The messages from the record at ``start`` on; if ``stored`` is given, their bytes too, in that list."""
         self.unfinished = False
         offset, last_id = start.offset, since_id
+        may_pass_over = since_id is None  # not before the cursor was given: where it is, is seen by its message
         passed = self._passed_archives.check(log, start.segment, since_id)
         for position in range(start.segment, len(log)):
             with log.segment(position) as segment:
                 if segment:
-                    for batch in self._segment_batches(segment, Decoder(offset, stored, wanted), offset):
+                    decoder = Decoder(offset, stored, wanted if may_pass_over else None)
+                    for batch in self._segment_batches(segment, decoder, offset):
                         yield batch, stored or []
-                        last_id = batch[-1].msg_id if batch else last_id
+                        if batch:
+                            last_id, may_pass_over = batch[-1].msg_id, True
+                            decoder.wanted = wanted
                     if segment.closed:
                         passed[segment.inode] = End(log.name(position), segment.size)
             offset = 0
