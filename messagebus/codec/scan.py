@@ -15,6 +15,7 @@ from messagebus.codec.canonical import read_canonical
 from messagebus.codec.fields import parse_header
 from messagebus.codec.framing import (
     BOM,
+    OPENING,
     PLAIN_START,
     find_first_opening,
     header_end,
@@ -28,6 +29,8 @@ from messagebus.codec.lenient import LENGTH, RecordEnd, read_record, without_cra
 from messagebus.codec.one_line import StoredMessage, one_line_messages
 from messagebus.message import Message
 
+_ABOVE = len(PLAIN_START) - len(OPENING)  # bytes, and lines
+_LINES = PLAIN_START.count(b"\n")
 _CR_OPENING = re.compile(rb"\A---\r+\n")
 Damage = Literal["", "header", "torn", "length"]
 _StartAndText = tuple[bytes, bytes]
@@ -82,6 +85,11 @@ def scan(chunks: Iterable[bytes]) -> Iterator[Span]:
     while part:
         start, text = part
         part = next(parts, None)
+        if start is PLAIN_START and part:  # nearly always
+            yield Span(offset + _ABOVE, line + _ABOVE, start, text)
+            offset += len(start) + len(text)
+            line += _LINES + text.count(b"\n")
+            continue
         content = text.lstrip(b"\r\n") if not start else text
         skipped = start[: separator_length(start)] if start else text[: len(text) - len(content)]
         if start or content:

@@ -11,7 +11,7 @@ from messagebus.backends.file.segments import LogSnapshot, Segment
 from messagebus.codec.scan import Span, examine, scan, scan_ids
 from messagebus.errors import InvalidBusPathError
 
-_CHUNK = 1024 * 1024  # bytes
+_CHUNK = 64 * 1024  # bytes: what is made of them stays in the processor's cache
 _LOCK_TIMEOUT = 2.0  # seconds
 
 
