@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -489,6 +490,20 @@ def test_a_filter_excludes_nothing_that_matches(
     decoder = Decoder(wanted=wanted)
     found = [message for a, b in pairwise(edges) for message in decoder.feed(log[a:b])] + decoder.finish(closed=True)
     assert list(filter(wanted.matches, found)) == list(filter(wanted.matches, decode(log, closed=True)))
+
+
+@pytest.mark.parametrize("crs", [1, 600, 70_000])
+@pytest.mark.parametrize("start", ["\n{}\n---\nmsg_id:", "\n\n---{}\nmsg_id:"])
+def test_records_are_told_apart_backwards_whatever_is_between_them(tmp_path: Path, start: str, crs: int) -> None:
+    record = " {}\ntype: FACT\nproject_id: p\n---\n" + "x" * 3_000
+    log = "[2026-11-21 03:14:15] y\n\n---\nmsg_id:" + start.format("\r" * crs).join(map(record.format, "abc"))
+    (tmp_path / "BUS.md").write_text(log + "\n", newline="")
+    reader = read.Reader(str(tmp_path / "BUS.md"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read, "_CHUNK", 1_000)
+        for wanted in (Filter(types=["FACT", "INFO"]), Filter(types=["FACT"]), Filter(types=["INFO"])):
+            assert reader.tail(9, wanted) == list(filter(wanted.matches, reader.read()))
+    assert len(list(reader.read())) == 4
 
 
 def test_a_character_that_a_crash_cut_is_found() -> None:

@@ -142,6 +142,7 @@ def check_around(path: Path, before: list[Message], after: list[Message]) -> Non
     assert found[len(found) - len(after) :] == after
     for n in (1, 2, len(after), len(found)):
         assert MessageBus(path).read_last_n(n) == (found[-n:] if n else [])
+        assert MessageBus(path).read_messages(limit=n, text="") == (found[-n:] if n else [])
     ids = [message.msg_id for message in found]
     for position, message in enumerate(found):
         if message in before or message in after:
@@ -156,6 +157,8 @@ def read_in_every_way(path: Path) -> None:
     for read in (
         lambda bus: list(bus.iter_stored()),
         lambda bus: bus.read_last_n(3),
+        lambda bus: bus.read_messages(types=["NONE"], text="x"),
+        lambda bus: bus.read_messages(limit=3, types=["NONE"], text="x"),
         lambda bus: bus.read_messages(FORGED),
         lambda bus: bus.get_stored("x"),
         lambda bus: bus.last_id(),

@@ -194,6 +194,7 @@ READINGS = {
     "from a cursor": lambda path, before: before[:3] + MessageBus(path).read_messages(before[2].msg_id),
     "poll": lambda path, before: before[:3] + MessageBus(path).poll_for_new(before[2].msg_id),
     "tail": lambda path, _before: MessageBus(path).read_last_n(100),
+    "filtered tail": lambda path, _before: MessageBus(path).read_messages(limit=100, text=""),
 }
 
 

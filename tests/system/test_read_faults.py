@@ -27,6 +27,8 @@ READS: dict[str, Callable[[MessageBus, list[Message]], Any]] = {
     "all": lambda bus, _: bus.read_messages(),
     "after": lambda bus, those: bus.read_messages(those[1].msg_id),
     "tail": lambda bus, _: bus.read_last_n(3),
+    "filtered": lambda bus, _: bus.read_messages(types=["FACT"]),
+    "filtered-tail": lambda bus, _: bus.read_messages(limit=3, types=["FACT"]),
     "stored": lambda bus, _: [*bus.iter_stored()],
     "get": lambda bus, those: bus.get_message(those[2].msg_id),
     "last-id": lambda bus, _: bus.last_id(),

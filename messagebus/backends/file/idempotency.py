@@ -149,10 +149,9 @@ def _last_bytes(segment: Segment, size: int) -> bytes:
 def _keys_in(segment: Segment, start: int, words: list[bytes]) -> Iterator[tuple[bytes, int]]:
     """Every key as it is written, where its field begins with one of ``words``, and the offset of its record: of
     all records that end after ``start``. A line of a body may look like one, so the caller reads the record."""
-    for low, high in parts_backwards(segment, max(min(_CHUNK, segment.size - start), _LEAST)):
-        if high <= start:
+    for low, text in parts_backwards(segment, max(min(_CHUNK, segment.size - start), _LEAST)):
+        if low + len(text) <= start:
             return
-        text = os.pread(segment.fd, high - low, low)
         for word in words:
             at = text.find(word)
             while at >= 0:

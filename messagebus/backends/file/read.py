@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from messagebus.backends.file.archive_list import ArchiveList
 from messagebus.backends.file.late_writes import End, PassedArchives
-from messagebus.backends.file.search import LONGEST_START, id_at, parts_backwards, search, start_of_last
+from messagebus.backends.file.search import id_at, parts_backwards, search, start_of_last
 from messagebus.backends.file.segments import LogSnapshot, Segment, add_filename, archives_in_sight
 from messagebus.codec import MAX_HEADER, Decoder
-from messagebus.codec.framing import ID_FIELD
+from messagebus.codec.framing import OPENING
 from messagebus.codec.one_line import is_preamble_id, record_of
 from messagebus.errors import GapWarning, SinceIDNotFoundError
 from messagebus.message import Message
@@ -168,22 +168,30 @@ class Reader:
             records *= 2  # some records gave no message: broken, or unfinished
 
     def _newest_wanted(self, segment: Segment, n: int, wanted: Filter) -> list[Message]:
-        """The newest ``n`` messages of a segment that are wanted: read backwards, each part of it once."""
+        """The newest ``n`` messages of a segment that are wanted, read backwards."""
         newest: list[Message] = []
-        for low, high in parts_backwards(segment, _CHUNK):
-            decoder = Decoder(low, wanted=wanted)
-            data = os.pread(segment.fd, high - low + LONGEST_START, low)
-            # The start of the next part settles the last record of this one.
-            messages = decoder.feed(
-                data[: data.find(ID_FIELD, high - low) + len(ID_FIELD)] if high < segment.size else data
-            )
-            if high == segment.size:
+        is_last = True  # part of the segment
+        for offset, data in parts_backwards(segment, _CHUNK):
+            decoder = Decoder(offset, wanted=wanted)
+            messages = decoder.feed(data)
+            if is_last:
                 messages += decoder.finish(closed=segment.closed)
                 self.unfinished = decoder.unfinished and not segment.closed
+            else:
+                messages += decoder.feed(OPENING)  # of the part that was read before
+            is_last = False
             newest = [message for message in messages if wanted.matches(message)] + newest
             if len(newest) >= n:
-                break
-        return newest[max(len(newest) - n, 0) :]
+                return newest[len(newest) - n :]
+        _warn_if_cut(segment, os.fstat(segment.fd).st_size)
+        return self._wanted_in_preamble(segment, n - len(newest), wanted) + newest
+
+    def _wanted_in_preamble(self, segment: Segment, n: int, wanted: Filter) -> list[Message]:
+        """The newest ``n`` one-line messages above the first record that are wanted."""
+        is_followed = segment.start < segment.size
+        preamble = segment._replace(size=segment.start, closed=segment.closed or is_followed)
+        batches = self._segment_batches(preamble, Decoder(), 0) if segment.start else ()
+        return list(deque(filter(wanted.matches, chain.from_iterable(batches)), n))
 
     def _locate(self, log: LogSnapshot, msg_id: str | None) -> _Start:
         """The record that ``msg_id`` belongs to. Raises SinceIDNotFoundError."""
@@ -235,8 +243,7 @@ def _decoded(decoder: Decoder, segment: Segment, offset: int) -> Iterator[list[M
         # A record longer than a chunk is read in growing steps: so it is not copied again and again.
         data = os.pread(segment.fd, min(max(chunk, decoder.buffered), segment.size - offset), offset)
         if not data:
-            if not _may_be_recovered(segment):
-                warnings.warn(f"the log was cut at byte {offset:,} while it was read", GapWarning, stacklevel=2)
+            _warn_if_cut(segment, offset)
             break
         offset += len(data)
         chunk = min(2 * chunk, _CHUNK)
@@ -244,9 +251,10 @@ def _decoded(decoder: Decoder, segment: Segment, offset: int) -> Iterator[list[M
     yield decoder.finish(closed=segment.closed)
 
 
-def _may_be_recovered(segment: Segment) -> bool:
-    """Is no more gone than a writer truncates that recovers what a crash left (SPEC.md, "Recovery")?"""
-    return segment.size - os.fstat(segment.fd).st_size < MAX_HEADER
+def _warn_if_cut(segment: Segment, offset: int) -> None:
+    """A GapWarning if more is gone than a writer truncates that recovers what a crash left (SPEC.md, "Recovery")."""
+    if segment.size - os.fstat(segment.fd).st_size >= MAX_HEADER:
+        warnings.warn(f"the log was cut at byte {offset:,} while it was read", GapWarning, stacklevel=2)
 
 
 def _verified(log: LogSnapshot, cached: _CachedPosition) -> _Start | None:

@@ -19,7 +19,7 @@ from messagebus.msgid import order, time_of
 _CHUNK = 256 * 1024  # bytes read at a time when scanning
 WINDOW = 16 * 1024  # bytes: a range of this size is scanned rather than bisected
 _PROBE = 2 * 1024  # bytes read to find the first record after a point
-LONGEST_START = 512  # bytes that a record's start and id line may take (a foreign id may be longer)
+_LONGEST_START = 512  # bytes that a record's start and id line may take (a foreign id may be longer)
 
 _START = re.compile(START_PATTERN + rb"([^\n]*)")
 _START_BEFORE_ID = re.compile(START_PATTERN + rb"[ \t]*\Z")
@@ -64,7 +64,7 @@ def _starts_before(log: LogSnapshot, position: int, msg_id: str) -> bool:
 
 def id_at(segment: Segment, offset: int) -> str | None:
     """The id of the record that starts at ``offset``."""
-    match = _START.match(b"\n\n" + os.pread(segment.fd, LONGEST_START, offset))
+    match = _START.match(b"\n\n" + os.pread(segment.fd, _LONGEST_START, offset))
     return id_of(match[1]) if match else None
 
 
@@ -113,11 +113,11 @@ def _first_record(segment: Segment, start: int, end: int) -> tuple[int, str] | N
         if match and (match.end() < len(text) or reached):
             at = max(offset + match.start(), segment.start)
             return (at, id_of(match[1])) if at < end else None
-        if reached or (not match and offset + len(text) >= end + LONGEST_START):
+        if reached or (not match and offset + len(text) >= end + _LONGEST_START):
             return None
         if not match:
-            offset += max(len(text) - LONGEST_START, 0)
-            text = text[-LONGEST_START:]
+            offset += max(len(text) - _LONGEST_START, 0)
+            text = text[-_LONGEST_START:]
         text += os.pread(segment.fd, size, offset + len(text))
         size = min(2 * size, max(_CHUNK, len(text)))
 
@@ -127,7 +127,7 @@ def _scan(segment: Segment, msg_id: str, low: int, high: int) -> int | None:
     needle = msg_id.encode("utf-8", "surrogatepass")  # no file holds a lone surrogate
     if not needle or needle != needle.strip(b" \t\r\n"):  # nor such an id
         return None
-    overlap = LONGEST_START + len(needle)
+    overlap = _LONGEST_START + len(needle)
     text = _line_ends_before(segment, low)
     offset = low - len(text)
     end = min(high + overlap, segment.size)
@@ -149,7 +149,7 @@ def _starts_with_id(text: bytes, needle: bytes) -> Iterator[tuple[int, bool]]:
     id would take longer than the search, and evict other patterns from the cache of ``re``.)"""
     at = text.find(needle)
     while at >= 0:
-        start = _START_BEFORE_ID.search(text, max(at - LONGEST_START, 0), at)
+        start = _START_BEFORE_ID.search(text, max(at - _LONGEST_START, 0), at)
         line_end = _AFTER_ID.match(text, at + len(needle))
         if start and line_end:
             yield text.index(b"---", start.start()), not line_end[1]
@@ -173,7 +173,7 @@ def starts_backwards(fd: int, first: int, size: int) -> Iterator[int]:
     stride = WINDOW
     while size > first:
         low = max(size - stride, first)
-        text = os.pread(fd, size - low + LONGEST_START, low)
+        text = os.pread(fd, size - low + _LONGEST_START, low)
         shift = low
         if low == first:
             shift -= 2
@@ -184,25 +184,23 @@ def starts_backwards(fd: int, first: int, size: int) -> Iterator[int]:
         stride = min(2 * stride, _CHUNK)
 
 
-def parts_backwards(segment: Segment, size: int) -> Iterator[tuple[int, int]]:
-    """All of a segment in parts of ``size`` bytes or more, newest first: each from a record's ``---``, or from 0, to
-    the next part."""
-    low = high = segment.size
-    stride = size
-    while low > 0:
-        low = max(low - stride, 0)
-        opening = _first_opening(segment, low, high) if low > segment.start else 0
-        if opening < high:
-            yield opening, high
-            low = high = opening
-            stride = size
-        else:
-            stride *= 2  # else a long record would be searched again and again
+def parts_backwards(segment: Segment, size: int) -> Iterator[tuple[int, bytes]]:
+    """All records of a segment in parts of ``size`` bytes or more, newest first: the offset of a record's ``---``, and
+    the bytes from there to the next part. Each byte is read once."""
+    high, carry = segment.size, b""  # the end of a record that begins before ``high``
+    while high > segment.start:
+        low = max(high - max(size, len(carry)), segment.start)  # doubled: a long record is searched again
+        data = os.pread(segment.fd, high - low, low)
+        if len(data) == high - low:  # else the file was cut, and that record with it
+            data += carry
+        high = low
+        opening = 0 if low == segment.start else _first_opening(data)
+        carry = data if opening < 0 else data[:opening]
+        if opening >= 0:
+            yield low + opening, data[opening:]
 
 
-def _first_opening(segment: Segment, start: int, end: int) -> int:
-    """The offset of the ``---`` of the first record that starts in these bytes; ``end`` where none does."""
-    found = _first_record(segment, start, end)
-    if found is None:
-        return end
-    return found[0] + os.pread(segment.fd, LONGEST_START, found[0]).index(b"---")
+def _first_opening(data: bytes) -> int:
+    """Where the ``---`` of the first record that starts in ``data`` is; -1 where none does."""
+    match = _START.search(data)
+    return data.index(b"---", match.start()) if match else -1
