@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 
 INTERRUPTED = 130
 
@@ -15,7 +16,8 @@ def main() -> int:
         from run_agent.cli import streams
 
         streams.discard_output()  # else the exit would wait for a reader that takes nothing
-    gc.freeze()  # else the exit would look for garbage in all that was imported, a tenth of a short command
+    elif threading.active_count() == 1:  # a daemon thread may crash in an exit that leaves it no time
+        gc.freeze()  # else the exit would look for garbage in all that was imported, a tenth of a short command
     return code
 
 

@@ -73,3 +73,18 @@ def test_a_read_imports_no_more_than_it_needs(here: Path, fill: Callable[..., ob
 def test_what_other_short_commands_leave_out(arguments: str, here: Path, fill: Callable[..., object]) -> None:
     fill("x")
     assert modules_of(*arguments.split()).isdisjoint(USED_LATER)
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_only_an_exit_without_other_threads_is_hurried(threads: int) -> None:
+    """A thread of a follower that wakes up in an exit that skips the garbage crashes now and then."""
+    code = (
+        "import gc, sys, threading\n"
+        "from run_agent.__main__ import main\n"
+        "sys.argv = ['run-agent', '--version']\n"
+        f"for _ in range({threads}): threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "main()\n"
+        "print(gc.get_freeze_count() > 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=SECONDS, check=True, text=True)
+    assert done.stdout.splitlines()[-1] == str(not threads)
