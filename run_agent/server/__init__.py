@@ -12,6 +12,7 @@
     conductor      endpoints for the web UI of the Go project
     static_files   the files of the web page (run_agent/web), and the policy that they run under
     buses          ids to buses: the root, its projects and tasks
+    bus_tree       the directories under the root, listed again when they change
     login          the cookie that a browser gets in exchange for the API key
     middleware/    access control, the request log, limits on connections
     live/          posts to a bus, and the streams that deliver new messages

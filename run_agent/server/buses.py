@@ -9,19 +9,20 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from messagebus import BusError, MessageBus
 from messagebus.discovery import BUS_NAMES, bus_path
+from run_agent.server.bus_tree import BusStat, BusTree, has_files
 from run_agent.server.errors import ApiError
 
 ID = r"[A-Za-z0-9_@][A-Za-z0-9_.@+=~-]{0,127}"
 _ID = re.compile(ID)
 _RESERVED = tuple(name.lower() for name in BUS_NAMES)  # a task with such a name could shadow its project's bus
 _MAX_OPEN_BUSES = 256  # each may hold a descriptor
+_MAX_SUMMARIES = 20_000
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,6 @@ class BusRef:
 
     project_id: str
     task_id: str | None = None
-
-
-class BusStat(NamedTuple):
-    """The files of a bus without their content: total bytes, and a stamp that changes when the files do."""
-
-    size: int
-    stamp: tuple[int, ...]
 
 
 def checked_ref(project_id: str, task_id: str | None) -> BusRef:
@@ -61,6 +55,8 @@ class BusRegistry:
         self._options = {"make_directories": True, **options}
         self._lock = threading.Lock()
         self._buses: OrderedDict[BusRef, MessageBus] = OrderedDict()
+        self._tree = BusTree(self._root, _is_id)
+        self._summaries: dict[BusRef, tuple[BusStat, dict[str, Any]]] = {}  # those of the last list
 
     def bus(self, ref: BusRef) -> MessageBus:
         """The bus, which need not exist yet. Raises ApiError."""
@@ -75,42 +71,34 @@ class BusRegistry:
 
     def exists(self, ref: BusRef) -> bool:
         """Does this bus exist, even if it is empty?"""
-        try:
-            return _stat(self._path(ref)) is not None
-        except (FileNotFoundError, NotADirectoryError):
-            return False
+        return has_files(self._path(ref))
 
     def projects(self) -> list[dict[str, Any]]:
         """Every project that has a bus, or a task with one, as JSON."""
-        projects = []
-        for name in self._subdirectories(self._root):
-            tasks = self.tasks(name)
-            own = self._summary(BusRef(name))
-            if own or tasks:
-                projects.append({"project_id": name, **(own or {"size": 0}), "tasks": len(tasks)})
-        return projects
+        tasks: Counter[str] = Counter()
+        own: dict[str, BusStat] = {}
+        for ref, stat in self.stats():
+            tasks[ref.project_id] += ref.task_id is not None
+            if ref.task_id is None:
+                own[ref.project_id] = stat
+        return [
+            {"project_id": name, **(self._summary(BusRef(name), own[name]) if name in own else {"size": 0}), "tasks": n}
+            for name, n in tasks.items()
+        ]
 
     def tasks(self, project_id: str) -> list[dict[str, Any]]:
         """Every task of a project that has a bus, as JSON. Raises ApiError if the project does not exist."""
-        directory = os.path.dirname(self._path(BusRef(project_id)))
-        if not os.path.isdir(directory):
+        if not os.path.isdir(os.path.dirname(self._path(BusRef(project_id)))):
             raise ApiError(404, f"project {project_id} does not exist")
-        names = self._subdirectories(directory)
-        summaries = ((name, self._summary(BusRef(project_id, name))) for name in names)
-        return [{"task_id": name, **summary} for name, summary in summaries if summary]
+        return [
+            {"task_id": ref.task_id, **self._summary(ref, stat)}
+            for ref, stat in self.stats()
+            if ref.project_id == project_id and ref.task_id is not None
+        ]
 
-    def stats(self) -> Iterator[tuple[BusRef, BusStat]]:
+    def stats(self) -> list[tuple[BusRef, BusStat]]:
         """Every bus that exists, without opening any of them."""
-        for project_id in self._subdirectories(self._root):
-            directory = os.path.join(self._root, project_id)
-            tasks = (BusRef(project_id, task_id) for task_id in self._subdirectories(directory))
-            for ref in (BusRef(project_id), *tasks):
-                try:
-                    stat = _stat(self._path(ref))
-                except FileNotFoundError:  # removed meanwhile
-                    continue
-                if stat:
-                    yield ref, stat
+        return [(BusRef(project_id, task_id), stat) for project_id, task_id, stat in self._tree.stats()]
 
     def _path(self, ref: BusRef) -> str:
         path = bus_path(self._root, ref.project_id, ref.task_id)
@@ -119,23 +107,20 @@ class BusRegistry:
             raise ApiError(403, "this path follows a link out of the root")
         return path
 
-    def _subdirectories(self, directory: str) -> Iterator[str]:
-        """The names of subdirectories that are valid ids, sorted."""
-        try:
-            with os.scandir(directory) as entries:
-                names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        yield from filter(_is_id, names)
+    def _summary(self, ref: BusRef, stat: BusStat) -> dict[str, Any]:
+        """Size in bytes, first and last time. Reads two messages, unless nothing has changed."""
+        known = self._summaries.get(ref)
+        if known is None or known[0] != stat:
+            with MessageBus(self._path(ref)) as bus:
+                known = stat, describe(bus, stat, ("first", "last"))
+            self._remember(ref, known)
+        return known[1]
 
-    def _summary(self, ref: BusRef) -> dict[str, Any] | None:
-        """Size in bytes, first and last time; None if there is no such bus. Reads two messages."""
-        path = self._path(ref)
-        stat = _stat(path)
-        if stat is None:
-            return None
-        with MessageBus(path) as bus:
-            return describe(bus, stat, ("first", "last"))
+    def _remember(self, ref: BusRef, summary: tuple[BusStat, dict[str, Any]]) -> None:
+        with self._lock:
+            self._summaries[ref] = summary
+            if len(self._summaries) > _MAX_SUMMARIES:
+                del self._summaries[next(iter(self._summaries))]
 
 
 def describe(bus: MessageBus, stat: BusStat, fields: tuple[str, ...]) -> dict[str, Any]:
@@ -155,20 +140,3 @@ def describe(bus: MessageBus, stat: BusStat, fields: tuple[str, ...]) -> dict[st
     for message in last:
         ends |= {"last": message.to_json()["timestamp"], "last_id": message.msg_id, "last_type": message.type}
     return {"size": stat.size} | {name: ends[name] for name in fields if name in ends}
-
-
-def _stat(path: str) -> BusStat | None:
-    """A bus with its archives; None if it has no files."""
-    directory, name = os.path.split(path)
-    with os.scandir(directory) as entries:
-        files = {
-            entry.name: entry.stat(follow_symlinks=False)
-            for entry in entries
-            if entry.name.startswith(name) and entry.is_file(follow_symlinks=False)
-        }
-    segments = {entry: file for entry, file in files.items() if entry == name or entry.endswith(".archived")}
-    if not segments:
-        return None
-    live = segments.get(name)
-    stamp = (len(segments), live.st_ino, live.st_mtime_ns) if live else (len(segments),)
-    return BusStat(sum(file.st_size for file in segments.values()), stamp)

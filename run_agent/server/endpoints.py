@@ -105,8 +105,10 @@ class BusEndpoints:
         self._max_request_bytes = max_request_bytes
 
     async def activity(self, request: Request) -> Response:
-        """All buses at a glance; 304 while nothing has changed."""
-        params.query_parameters(request, ())
+        """All buses at a glance, 304 while nothing has changed; or what has changed since another answer."""
+        query = params.query_parameters(request, ("since",))
+        if "since" in query:
+            return json_response(as_json(await run_in_threadpool(self._activity.since, query["since"])))
         document = as_json({"buses": await run_in_threadpool(self._activity.all)})
         etag = f'"{sha256(document).hexdigest()[:32]}"'
         if etag_matches(request, etag):

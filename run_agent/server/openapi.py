@@ -69,6 +69,13 @@ _LAST_IN_QUERY = _parameter(
     "lastEventId", TEXT, about="For clients that cannot send a header. Takes precedence over after."
 )
 
+_TOKEN = _parameter(
+    "since",
+    TEXT,
+    about="The token of an earlier answer, for what has changed since; empty, or unknown to this server: all buses, "
+    "with a token and without removed.",
+)
+
 _STREAM_ABOUT = (
     "Server-sent events: `message` with an id and the JSON of a Message, `heartbeat`, and `reset` with `oldest` and "
     "`newest` if the id to resume after is unknown or messages may be missing. Starts with the newest 20 messages, or "
@@ -156,7 +163,7 @@ def document(version: str, root_path: str) -> Schema:
         "/api/v1/messages/stream": {"get": _stream(_BUS)},
         "/api/v1/messages/summary": {"get": _read("Summary", [*_BUS, _BY, _FROM, _UNTIL, _PARTS])},
         "/api/v1/messages/{msg_id}": {"get": _read("Message", [_MSG_ID, *_BUS], 404)},
-        "/api/v1/activity": {"get": _conditional(_read("Activity", []))},
+        "/api/v1/activity": {"get": _conditional(_read("Activity", [_TOKEN]))},
         "/api/v1/unread": {"post": _read_by_post("Seen", "Unread")},
         "/api/v1/session": {"post": _sign_in(), "delete": _sign_out()},
         **_bus_paths([_PROJECT], "/api/projects/{project_id}/messages"),

@@ -126,6 +126,7 @@ SCHEMAS: Schema = {
                 project_id=ID, task_id=ID, size=_SIZE, last=TIME, last_id=TEXT, last_type=TEXT,
             )
         ),
+        token=TEXT, removed=_list_of(_object("project_id", project_id=ID, task_id=ID)),
     ),
     "Seen": _object(
         "buses",

@@ -1,6 +1,7 @@
 /** Every request of the page to the server. docs/server.md describes the endpoints. */
 
 /** @typedef {import("../types.js").Bus} Bus */
+/** @typedef {import("../types.js").BusActivity} BusActivity */
 /** @typedef {import("../types.js").Filter} Filter */
 /** @typedef {import("../types.js").Post} Post */
 
@@ -69,17 +70,22 @@ export function postMessage({ bus, key, type, body, parents }) {
   return send("POST", "messages", message, { "Idempotency-Key": key });
 }
 
-/** @type {{tag: string, buses: import("../types.js").BusActivity[]}} */
-const cachedActivity = { tag: "", buses: [] };
+/** What is known of every bus, and the token of the answer that it comes from. */
+const activity = { token: "", buses: /** @type {Map<string, BusActivity>} */ (new Map()) };
 
-/** The latest activity of every bus; the request is conditional. */
+/** The latest activity of every bus, sorted by name: the server sends only what has changed since the last answer. */
 export async function fetchActivity() {
-  const { tag } = cachedActivity;
-  const response = await request("activity", { headers: tag ? { "If-None-Match": tag } : {} });
-  if (response.status !== 304)
-    Object.assign(cachedActivity, { tag: response.headers.get("ETag") ?? "", ...(await response.json()) });
-  return cachedActivity.buses;
+  const { token, buses, removed } = await get("activity", { since: activity.token });
+  if (!removed) activity.buses.clear(); // it sent all, because it did not know the token
+  for (const gone of removed ?? []) activity.buses.delete(activityKey(gone));
+  for (const changed of buses) activity.buses.set(activityKey(changed), changed);
+  activity.token = token;
+  const sorted = [...activity.buses].toSorted(([one], [other]) => (one < other ? -1 : 1));
+  return sorted.map(([, bus]) => bus);
 }
+
+/** @param {Pick<BusActivity, "project_id" | "task_id">} bus */
+const activityKey = ({ project_id, task_id = "" }) => `${project_id}\n${task_id}`;
 
 /**
  * @param {Bus} bus
@@ -143,7 +149,7 @@ async function request(path, options) {
   const response = await fetch(new URL(path, BASE), init).catch(() => {
     throw new ApiError(0, "the server does not respond");
   });
-  if (response.ok || response.status === 304) return response;
+  if (response.ok) return response;
   const { error } = await response.json().catch(() => ({}));
   throw new ApiError(
     response.status,

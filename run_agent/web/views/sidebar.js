@@ -1,6 +1,6 @@
 /**
- * The list of all conversations, with their latest activity and unread counts. It polls the server: one conditional
- * request every few seconds, however many conversations there are.
+ * The list of all conversations, with their latest activity and unread counts. It polls the server: one
+ * request for what has changed every few seconds, however many conversations there are.
  */
 
 import { fetchActivity } from "../lib/api.js";
