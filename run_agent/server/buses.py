@@ -10,8 +10,7 @@ import os
 import re
 import threading
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from messagebus import BusError, MessageBus
 from messagebus.discovery import BUS_NAMES, bus_path
@@ -25,8 +24,7 @@ _MAX_OPEN_BUSES = 256  # each may hold a descriptor
 _MAX_SUMMARIES = 20_000
 
 
-@dataclass(frozen=True)
-class BusRef:
+class BusRef(NamedTuple):
     """A project, or a task of it, by ids that are safe as names."""
 
     project_id: str
