@@ -26,6 +26,7 @@ from patience import SECONDS
 
 from messagebus import Draft, GapWarning, Message, MessageBus, SinceIDNotFoundError
 from messagebus.backends.file import append, segments
+from messagebus.backends.file import read as file_read
 
 TRIED = "files cut, replaced or removed under a reader"
 HOUR = 3_600_000  # milliseconds
@@ -302,6 +303,27 @@ def test_the_live_file_changed_while_it_is_read(scene, tally, told, change):
     assert given == scene.posted[: 500 if change == "cut" else None]
     tally(TRIED, 1, lost=len(scene.posted) - len(given) if not told else 0)
     assert len(told) == (change == "cut")
+
+
+@pytest.mark.parametrize("left", [0, 200, 700])
+def test_the_live_file_cut_while_it_is_read_backwards(scene, tally, told, monkeypatch, left):
+    """What was read before is given whole, and what is left is, but no mixture of the two."""
+    scene.post(1_000)
+    size = scene.start_of(left) + 70 * (left > 0)  # within a record
+    parts = file_read.parts_backwards
+
+    def cutting(segment: segments.Segment, at_least: int) -> Iterator[tuple[int, bytes]]:
+        for part in parts(segment, at_least):
+            yield part
+            cut(scene, size)
+
+    monkeypatch.setattr(file_read, "parts_backwards", cutting)
+    given = MessageBus(scene.path).read_messages(limit=5_000, types=["FACT"])
+    above = len([message for message in given if message.msg_id <= scene.posted[left].msg_id])
+    assert given == scene.posted[:above] + scene.posted[above - len(given) :]
+    assert above <= left
+    tally(TRIED, 1, lost=len(scene.posted) - len(given) if not told else 0)
+    assert len(told) == 1
 
 
 # --- the program -----------------------------------------------------------------------------
