@@ -14,6 +14,7 @@ from datetime import datetime
 from messagebus.message import Message
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
+ODD_LETTERS = "ßıſﬀﬁﬂﬃﬄﬅﬆ"  # not in ASCII, but in upper case they are
 _REPLACEMENT = "\ufffd"  # what a torn body may end in, and the bytes of its record need not
 
 
@@ -45,6 +46,8 @@ class Filter:
         self._end = end
         self._text = None if text is None else text.casefold()
         self._words = list(self._words_in_header())
+        all_types = " ".join(self._types or ())
+        self._odd_letters = [letter.encode() for letter in ODD_LETTERS if letter.upper() in all_types]
 
     def matches(self, message: Message) -> bool:
         """Does ``message`` fulfil the condition?"""
@@ -58,16 +61,23 @@ class Filter:
         )
 
     def excludes(self, data: bytes, headers: Callable[[], bytes]) -> bool:
-        """Can no message in ``data``, some whole records of a log, match? ``headers()`` gives all their headers."""
+        """Can no message in ``data``, some whole records of a log, match? ``headers()`` gives the headers of those
+        with a backslash."""
         if self._words:
             upper = data.upper()
             has_all = all(any(word in upper for word in words) for words in self._words)
-            if not has_all and (_shows_all(data) or _shows_all(headers())):
+            if not has_all and self._shows_words(data, headers):
                 return True
         text = self._text
         if not text or "\n" in text or _REPLACEMENT in text:
             return False
         return text not in data.decode("utf-8", "replace").casefold()
+
+    def _shows_words(self, data: bytes, headers: Callable[[], bytes]) -> bool:
+        """Whether the words could be seen: none is escaped, and no other letter becomes one of theirs in upper case."""
+        if not data.isascii() and any(odd[:1] in data and odd in data for odd in self._odd_letters):
+            return False
+        return b"\\" not in data or b"\\" not in headers()
 
     def _words_in_header(self) -> Iterator[list[bytes]]:
         """For each condition: the words, in upper case, of which one must be in a record that matches."""
@@ -81,9 +91,3 @@ class Filter:
 def _is_plain(text: str) -> bool:
     """Whether YAML writes it as it is, on one line, unless by escapes."""
     return _PLAIN.fullmatch(text) is not None
-
-
-def _shows_all(headers: bytes) -> bool:
-    """Whether every plain word of these fields can be seen: none is escaped, and no other letter becomes one of
-    theirs in upper case."""
-    return headers.isascii() and b"\\" not in headers

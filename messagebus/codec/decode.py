@@ -129,7 +129,15 @@ class Decoder:
         return True
 
     def _headers(self) -> bytes:
-        return b"".join([text[: text.find(b"\n---\n")] for text in self._buffer.split(PLAIN_START)])
+        """The headers of all records that are buffered and hold a backslash."""
+        data, headers = self._buffer, []
+        at = data.find(b"\\")
+        while at >= 0:
+            start = data.rfind(PLAIN_START, 0, at) + len(PLAIN_START)
+            headers.append(data[start : data.find(b"\n---\n", start)])
+            following = data.find(PLAIN_START, at)
+            at = data.find(b"\\", following) if following >= 0 else -1
+        return b"".join(headers)
 
     def finish(self, *, closed: bool) -> list[Message]:
         """The messages of the last record.

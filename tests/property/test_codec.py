@@ -18,7 +18,7 @@ from messagebus.codec import Decoder
 from messagebus.codec.canonical import read_canonical
 from messagebus.codec.framing import PLAIN_START, START
 from messagebus.codec.lenient import RecordEnd, read_record
-from messagebus.filters import Filter
+from messagebus.filters import ODD_LETTERS, Filter
 from messagebus.message import Draft, Link, Message, Parent, message_from
 from messagebus.validation import validate_draft
 
@@ -457,13 +457,14 @@ def test_no_message_shares_what_is_remembered() -> None:
 FILTERS = st.builds(
     Filter,
     types=st.none()
-    | st.lists(st.sampled_from(["FACT", "INFO", "TEXT", "Y", "YES", "I", "ISSUE", "STRASSE"]), max_size=2),
+    | st.lists(st.sampled_from(["FACT", "INFO", "TEXT", "Y", "YES", "I", "ISSUE", "STRASSE", "FIST"]), max_size=2),
     run_id=st.none() | st.sampled_from(["", "run-7", "007", "yes"]),
     parent=st.none() | st.sampled_from([ID, "x", "M"]),
     text=st.none() | st.sampled_from(["", "hi", "text", "---", "é", "\n", "s", "by hand", "\ufffd"]),
 )  # fmt: skip
 ODD_HEADERS = st.sampled_from(
     [b"type: fact\n", b'type: "F\\u0041CT"\n', "type: \u0131ssue\n".encode(), "type: \u017ftra\xdfe\n".encode(),
+     "type: \ufb01\ufb06\n".encode(),
      b"type: >\n  FA\n  CT\n",
      b"run_id: 'run-7'\n", b'run_id: "run\\x2d7"\n', b"run_id: run-7\n", b"{type: FACT, run_id: run-7}\n", b"",
      b'"ty\\x70e": FACT\n', b"parents: [x, M]\n", b"parents:\n- msg_id: x\n", b"? type\n: FACT\n"]
@@ -504,6 +505,10 @@ def test_records_are_told_apart_backwards_whatever_is_between_them(tmp_path: Pat
         for wanted in (Filter(types=["FACT", "INFO"]), Filter(types=["FACT"]), Filter(types=["INFO"])):
             assert reader.tail(9, wanted) == list(filter(wanted.matches, reader.read()))
     assert len(list(reader.read())) == 4
+
+
+def test_all_odd_letters_are_known() -> None:
+    assert [char for char in map(chr, range(128, 0x110000)) if char.upper().isascii()] == list(ODD_LETTERS)
 
 
 def test_a_character_that_a_crash_cut_is_found() -> None:
