@@ -87,6 +87,7 @@ class MessageBus:
             self._backend = path
         else:
             raise TypeError(f"a bus is opened by the path of its file or by a Backend, not {path!r:.60}")
+        self._backend_filters = getattr(self._backend, "filters", False)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._opened_by!r})"
@@ -147,9 +148,9 @@ class MessageBus:
         if min(limit or 0, first or 0) < 0:
             raise ValueError("limit and first count messages: 0 or more")
         wanted = _wanted(types=types, run_id=run_id, parent=parent, start=start, end=end, text=text)
-        if limit is not None and since_id is None:
+        if limit is not None and since_id is None and (self._backend_filters or not wanted):
             return self._backend.tail(limit, *wanted)
-        with closing(self._backend.read(since_id, *wanted)) as messages:
+        with closing(self._read(since_id, *wanted)) as messages:
             if first == 0:
                 next(messages, None)  # so that an unknown since_id is refused here too
             return list(islice(messages, first) if limit is None else deque(messages, limit))
@@ -163,7 +164,7 @@ class MessageBus:
     ) -> Generator[Message, None, None]:  # fmt: skip
         """Like ``read_messages``, one after another and in constant memory."""
         wanted = _wanted(types=types, run_id=run_id, parent=parent, start=start, end=end, text=text)
-        return self._backend.read(since_id, *wanted)
+        return self._read(since_id, *wanted)
 
     def iter_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:
         """Like ``iter_messages``, each message with its bytes as they are in the file.
@@ -259,6 +260,18 @@ class MessageBus:
         self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _read(self, since_id: str | None, wanted: Filter | None = None) -> Generator[Message, None, None]:
+        if wanted is None:
+            return self._backend.read(since_id)
+        if self._backend_filters:
+            return self._backend.read(since_id, wanted)
+        return _filtered(self._backend.read(since_id), wanted)
+
+
+def _filtered(messages: Generator[Message, None, None], wanted: Filter) -> Generator[Message, None, None]:
+    with closing(messages):
+        yield from filter(wanted.matches, messages)
 
 
 def _wanted(**given: Any) -> tuple[Filter] | tuple[()]:

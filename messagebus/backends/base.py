@@ -29,7 +29,12 @@ class Watch(Protocol):
 
 
 class Backend(Protocol):
-    """A log of messages, in order, each with an id greater than the one before."""
+    """A log of messages, in order, each with an id greater than the one before.
+
+    ``filters`` says that ``read`` and ``tail`` take ``wanted``. A backend may do without: then the bus filters.
+    """
+
+    filters: bool
 
     @property
     def unfinished(self) -> bool:

@@ -28,6 +28,7 @@ class MemoryBackend:
     """A backend in memory, which threads may share: ``MessageBus(MemoryBackend())``."""
 
     unfinished = False
+    filters = True
 
     def __init__(self) -> None:
         self._messages: list[Message] = []

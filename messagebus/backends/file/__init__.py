@@ -46,6 +46,8 @@ class AppendOptions(NamedTuple):
 class FileBackend:
     """The log at one path (absolute)."""
 
+    filters = True
+
     def __init__(self, path: str, options: AppendOptions) -> None:
         self._path = path
         self._options = options
