@@ -18,12 +18,26 @@ import traceback
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import alternatives, append, check, commands, follow, memory, page, read, server
+from benchmarks import (
+    alternatives,
+    append,
+    archives,
+    check,
+    commands,
+    follow,
+    keys,
+    many_buses,
+    memory,
+    page,
+    read,
+    server,
+)
 from benchmarks.context import Bench, Benchmark
 from benchmarks.table import Row, as_markdown, as_text
 
 BENCHMARKS: dict[str, Benchmark] = {
     "append-1": append.one_writer,
+    "append-bare": append.beside_a_bare_loop,
     "append-4": append.four_writers,
     "append-8": append.eight_writers,
     "append-batch": append.batches,
@@ -35,18 +49,24 @@ BENCHMARKS: dict[str, Benchmark] = {
     "read-since": read.since_tenth_last,
     "read-last": read.last_20,
     "read-random": read.random_cursors,
+    "archives": archives.many,
     "check": check.clean,
+    "keys": keys.held_bus,
     "follow": follow.follow,
     "fast-post": commands.fast_post,
     "cli-post": commands.post,
     "cli-read": commands.read,
     "cli-discover": commands.discover,
+    "cli-filter": commands.filtered_read,
+    "cli-key": commands.keyed_post,
     "sse-one-bus": server.one_bus,
     "sse-many-buses": server.many_buses,
     "sse-memory": server.idle_streams,
     "http-post": server.posts,
+    "http-key": keys.http_posts,
     "http-list": server.long_lists,
     "http-event": server.post_to_event,
+    "many-buses": many_buses.lists,
     "page": page.page,
 }
 

@@ -19,8 +19,9 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.baselines import BODY, OPENERS, Append, Opener, row
+from benchmarks.baselines import OPENERS, Append, Opener, row
 from benchmarks.context import Bench, BenchmarkError
+from benchmarks.corpus import BODY
 from benchmarks.measure import interleave, rate, ratios, spread
 from benchmarks.table import Row
 

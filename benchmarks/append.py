@@ -43,6 +43,21 @@ def one_writer(bench: Bench) -> list[Row]:
     ]
 
 
+def beside_a_bare_loop(bench: Bench) -> list[Row]:
+    """By the best of all rounds: what else runs on the machine only adds to a time."""
+    names = ("bare loop", "bus", "bus, as agents")
+    with _sides(bench, *names) as sides:
+        rounds = interleave(2 * bench.rounds, sides)
+    bare, plain, rich = (1e6 / max(rounds[name]) for name in names)
+    return [
+        Row(what, f"<= {most}x", "-", f"{time / bare:.2f}x; {time:.1f} us, bare {bare:.1f} us", time <= most * bare)
+        for what, most, time in (
+            ("append, 1 writer, beside a bare loop", 1.6, plain),
+            ("the same with a sender and a parent", 2.0, rich),
+        )
+    ]
+
+
 def _writers(bench: Bench, writers: int, least: float, go: str) -> list[Row]:
     latencies: dict[str, list[float]] = {"bus": [], "sqlite": []}
 
@@ -61,7 +76,7 @@ def _writers(bench: Bench, writers: int, least: float, go: str) -> list[Row]:
     return [
         Row(
             f"append, {writers} writer processes",
-            f">= {least}x SQLite NORMAL with as many (aim: 1.0x); p99 <= 2 ms",
+            f">= {least}x SQLite NORMAL with as many; p99 <= 2 ms",
             go,
             f"{ratio.show('{:.2f}x')}; {_rates(rounds)}; p99 {p99['bus']:.2f} ms (SQLite: {p99['sqlite']:.1f})",
             ratio.median >= least and p99["bus"] <= 2,
@@ -70,11 +85,11 @@ def _writers(bench: Bench, writers: int, least: float, go: str) -> list[Row]:
 
 
 def four_writers(bench: Bench) -> list[Row]:
-    return _writers(bench, 4, 0.8, "0.57x; p99 2.6 ms")
+    return _writers(bench, 4, 1.0, "0.57x; p99 2.6 ms")
 
 
 def eight_writers(bench: Bench) -> list[Row]:
-    return _writers(bench, 8, 0.75, "0.57x; p99 10.2 ms")
+    return _writers(bench, 8, 0.9, "0.57x; p99 10.2 ms")
 
 
 def batches(bench: Bench) -> list[Row]:

@@ -14,12 +14,12 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from messagebus import Draft, MessageBus
+from benchmarks.corpus import BODY
+from messagebus import Draft, MessageBus, Parent
 
 Append = Callable[[], object]
 Opener = Callable[[Path], AbstractContextManager[Append]]
 
-BODY = "The parser handles nested lists now; see the tests beside it. Next comes the renderer, by run-8: ok?"
 SCALAR_FIELDS = ("FACT", "demo", "task-1", "run-1")
 assert len(BODY.encode()) == 100  # noqa: S101 - a mistake here would spoil every row
 
@@ -27,6 +27,10 @@ _RECORD = (
     "\n---\nmsg_id: MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA\nts: 2026-11-21T03:14:15.926535Z\ntype: FACT\nproject_id: demo\n"
     f"task_id: task-1\nrun_id: run-1\ncontent_length: 100\n---\n{BODY}\n"
 ).encode()
+_BARE = (
+    "\n---\nmsg_id: MSG-{number:026d}\nts: {stamp}Z\ntype: FACT\nproject_id: demo\n"
+    f"task_id: task-1\nrun_id: run-1\ncontent_length: 100\n---\n{BODY}\n"
+)
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, ts TEXT, type TEXT, project_id TEXT, "
     "task_id TEXT, run_id TEXT, body TEXT)"
@@ -70,6 +74,45 @@ def sqlite(path: Path) -> Iterator[Append]:
 def bus(path: Path) -> Iterator[Append]:
     with MessageBus(path) as log:
         yield lambda: log.append_message(draft())
+
+
+@contextmanager
+def bus_as_agents(path: Path) -> Iterator[Append]:
+    """Each message has a sender, and answers the one before."""
+    type_, project, task, run = SCALAR_FIELDS
+    with MessageBus(path) as log:
+        last = log.append_message(draft()).msg_id
+
+        def append() -> None:
+            nonlocal last
+            parents = [Parent(last, "answers")]
+            meta = {"from": "coder-1"}
+            message = Draft(type_, project, BODY, task_id=task, run_id=run, parents=parents, meta=meta)
+            last = log.append_message(message).msg_id
+
+        yield append
+
+
+@contextmanager
+def bare_loop(path: Path) -> Iterator[Append]:
+    """The system calls of an append of the bus, and one formatted record: what it would take without any check."""
+    number = 0
+
+    def append() -> None:
+        nonlocal number
+        number += 1
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.lstat(path)
+        stamp = datetime.now(UTC).isoformat(timespec="microseconds")[:-6]
+        os.write(fd, (_BARE.format(number=number, stamp=stamp)).encode())
+        os.lstat(path)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+    fd = _open(path)
+    try:
+        yield append
+    finally:
+        os.close(fd)
 
 
 @contextmanager
@@ -131,6 +174,8 @@ def _open(path: Path) -> int:
 
 OPENERS: dict[str, Opener] = {
     "bus": bus,
+    "bus, as agents": bus_as_agents,
+    "bare loop": bare_loop,
     "sqlite": sqlite,
     "raw flock": raw_flock,
     "bus fsync": bus_fsync,

@@ -19,11 +19,11 @@ def clean(bench: Bench) -> list[Row]:
     speed, ratio = spread([log.size / value for value in seconds["check"]]), ratios(seconds["check"], seconds["read"])
     return [
         Row(
-            f"check of {log.size:,} messages",
-            ">= 100,000 messages/s",
+            f"check of {log.size:,} messages as agents write them",
+            "<= 1.5x a full read",
             "-",
-            f"{speed.show('{:,.0f}/s')}; {ratio.show('{:.2f}x')} the CPU time of a full read",
-            speed.median >= 100_000,
+            f"{ratio.show('{:.2f}x')} its CPU time; {speed.show('{:,.0f}/s')}",
+            ratio.median <= 1.5,
         )
     ]
 

@@ -65,7 +65,7 @@ def running(arguments: list[str]) -> Iterator[Server]:
             process.kill()
 
 
-def _ours(root: Path) -> list[str]:
+def serve(root: Path) -> list[str]:
     return command("serve", "--root", root, "--port", "0")
 
 
@@ -73,13 +73,16 @@ def _bare() -> list[str]:
     return [sys.executable, "-m", "benchmarks.baseline_server"]
 
 
-def _messages(project: str) -> str:
+def messages_path(project: str) -> str:
     return f"/api/projects/{project}/messages"
 
 
-def _request(connection: http.client.HTTPConnection, method: str, path: str, body: object = None) -> bytes:
+def request(
+    connection: http.client.HTTPConnection, method: str, path: str, body: object = None, **headers: str
+) -> bytes:
+    """The body of the answer. Raises BenchmarkError for a failure."""
     data = None if body is None else json.dumps(body)
-    connection.request(method, path, data, {"Content-Type": "application/json"} if data else {})
+    connection.request(method, path, data, headers | ({"Content-Type": "application/json"} if data else {}))
     answer = connection.getresponse()
     text = answer.read()
     if answer.status >= 300:
@@ -92,8 +95,8 @@ def _request(connection: http.client.HTTPConnection, method: str, path: str, bod
 
 def _our_delays(bench: Bench, buses: int, listeners: int, count: int) -> list[float]:
     """Seconds from each POST until the last listener of its bus had the message."""
-    paths = [_messages(f"p{number}") for number in range(buses)]
-    with bench.directory() as root, running(_ours(root)) as server:
+    paths = [messages_path(f"p{number}") for number in range(buses)]
+    with bench.directory() as root, running(serve(root)) as server:
         urls = [f"{server.url}{path}/stream" for path in paths for _ in range(listeners)]
         with closing(Listeners(urls)) as clients:
             poster = threading.Thread(target=_post_all, args=(server, paths, count), daemon=True)
@@ -108,13 +111,13 @@ def _post_all(server: Server, paths: list[str], count: int) -> None:
         start = time.monotonic()
         for number in range(count):
             time.sleep(max(start + number / _RATE - time.monotonic(), 0))
-            _request(connection, "POST", paths[number % len(paths)], {"body": timed_body(number, time.monotonic())})
+            request(connection, "POST", paths[number % len(paths)], {"body": timed_body(number, time.monotonic())})
 
 
 def _bare_delays(listeners: int, count: int) -> list[float]:
     with running(_bare()) as server, closing(Listeners([f"{server.url}/stream"] * listeners)) as clients:
         with closing(server.connect()) as connection:
-            _request(connection, "POST", f"/go?rate={_RATE}&count={count}")
+            request(connection, "POST", f"/go?rate={_RATE}&count={count}")
         return clients.listen(count)
 
 
@@ -159,11 +162,11 @@ def many_buses(bench: Bench) -> list[Row]:
 
 def idle_streams(bench: Bench) -> list[Row]:
     listeners = bench.pick(1_000, 20)
-    with bench.directory() as root, running(_ours(root)) as ours, running(_bare()) as bare:
-        _request(ours.connect(), "POST", _messages("p"), {"body": "makes the bus"})
+    with bench.directory() as root, running(serve(root)) as ours, running(_bare()) as bare:
+        request(ours.connect(), "POST", messages_path("p"), {"body": "makes the bus"})
         kib = {
             name: _added_kib(server, f"{server.url}{path}/stream", listeners)
-            for name, server, path in (("ours", ours, _messages("p")), ("bare", bare, ""))
+            for name, server, path in (("ours", ours, messages_path("p")), ("bare", bare, ""))
         }
     measured = f"{kib['ours']:.0f} KiB, bare {kib['bare']:.0f} KiB"
     return [Row(f"memory of an idle stream, of {listeners:,}", "-", "-", measured, None)]
@@ -182,8 +185,8 @@ def _added_kib(server: Server, url: str, listeners: int) -> float:
 
 def posts(bench: Bench) -> list[Row]:
     body = json.dumps({"body": 100 * "x"})
-    with bench.directory() as root, running(_ours(root)) as ours, running(_bare()) as bare:
-        sides = {"ours": (ours, _messages("p")), "bare": (bare, "/post")}
+    with bench.directory() as root, running(serve(root)) as ours, running(_bare()) as bare:
+        sides = {"ours": (ours, messages_path("p")), "bare": (bare, "/post")}
         rounds = interleave(
             bench.pick(7, 2),
             {name: partial(_post_rate, *side, body, 4 * bench.seconds) for name, side in sides.items()},
@@ -228,10 +231,10 @@ def long_lists(bench: Bench) -> list[Row]:
         for size in sizes:
             (root / f"p{size}").mkdir()
             os.link(bench.log(size).path, root / f"p{size}/PROJECT-MESSAGE-BUS.md")
-        with running(_ours(root)) as server, closing(server.connect()) as connection:
+        with running(serve(root)) as server, closing(server.connect()) as connection:
             sides = {
                 str(size): partial(
-                    duration, partial(_request, connection, "GET", f"{_messages(f'p{size}')}?limit=5000")
+                    duration, partial(request, connection, "GET", f"{messages_path(f'p{size}')}?limit=5000")
                 )
                 for size in sizes
             }
@@ -255,7 +258,7 @@ def post_to_event(bench: Bench) -> list[Row]:
     with bench.directory() as root:
         (root / "long").mkdir()
         bench.copy(size, root / "long/PROJECT-MESSAGE-BUS.md")
-        with running(_ours(root)) as server:
+        with running(serve(root)) as server:
             rounds = interleave(
                 bench.pick(5, 1),
                 {project: partial(_event_ms, server, project, bench.pick(50, 5)) for project in ("long", "empty")},
@@ -275,14 +278,14 @@ def post_to_event(bench: Bench) -> list[Row]:
 
 def _event_ms(server: Server, project: str, count: int) -> float:
     """The median time from a POST to its event, for posts one after another."""
-    path = _messages(project)
+    path = messages_path(project)
     delays = []
     with closing(server.connect()) as connection:
-        newest = json.loads(_request(connection, "POST", path, {"body": "the first cursor"}))["msg_id"]
+        newest = json.loads(request(connection, "POST", path, {"body": "the first cursor"}))["msg_id"]
         clients = Listeners([f"{server.url}{path}/stream?after={newest}"])
         for _ in range(count):
             body = timed_body(0, time.monotonic())
-            _request(connection, "POST", path, {"body": body})
+            request(connection, "POST", path, {"body": body})
             delays += clients.listen(1)
         clients.close()
     return 1000 * percentile(delays, 50)
