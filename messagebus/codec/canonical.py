@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 from messagebus.codec import header
 from messagebus.codec.framing import MAX_HEADER, OTHER_FIELDS, unescape
@@ -20,6 +21,7 @@ _LONGEST_BLOCK = 1024  # characters of single values that are remembered
 _LONGEST_LINE = 256  # characters of any other line that is
 _SCALAR_FIELDS = frozenset(SCALAR_FIELDS)
 
+_NO_META: dict[str, str] = {}
 _Scalars = tuple[str, str, str, str, str]
 
 
@@ -105,14 +107,25 @@ def _items(text: str, begin: str) -> list[str]:
     return text[len(begin) :].split("\n" + begin)
 
 
+class _WritableParent:
+    """The slots of a ``Parent``, writable; see ``new_message``."""
+
+    __slots__ = Parent.__slots__
+
+
 def _parent(item: str) -> Parent:
     msg_id, _, below = item.partition("\n")
     if msg_id[:4] != "MSG-" or not msg_id[4:].encode().isalnum():  # of str, isalnum takes longer
         msg_id = _value(msg_id)  # which may need quotes
-    if not below:
-        return Parent(msg_id)
-    kind, meta = _short_parent_fields(below) if len(below) <= _LONGEST_LINE else _parent_fields(below)
-    return Parent(msg_id, kind, meta.copy() if meta else {})
+    kind, meta = "", _NO_META
+    if below:
+        kind, meta = _short_parent_fields(below) if len(below) <= _LONGEST_LINE else _parent_fields(below)
+    parent: Any = _WritableParent()
+    parent.msg_id = msg_id
+    parent.kind = kind
+    parent.meta = meta.copy() if meta else {}
+    parent.__class__ = Parent
+    return parent  # type: ignore[no-any-return]  # it is a Parent now
 
 
 def _parent_fields(text: str) -> tuple[str, dict[str, str]]:
