@@ -38,7 +38,8 @@ def many(bench: Bench) -> list[Row]:
 
 
 def _log(directory: Path, archives: int) -> MessageBus:
-    bus = MessageBus(directory / "bus.md", auto_rotate_bytes=1, make_directories=True)
+    directory.mkdir()
+    bus = MessageBus(directory / "bus.md", auto_rotate_bytes=1)
     for draft in plain(archives + 1):
         bus.append_message(draft)
     bus.append_messages(plain(10))

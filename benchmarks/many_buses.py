@@ -53,7 +53,8 @@ def _fill(root: Path, buses: int) -> Path:
     """That many tasks in ten projects; the path of one."""
     paths = [root / f"p{number % 10}" / f"task-{number}" / "TASK-MESSAGE-BUS.md" for number in range(buses)]
     for path in paths:
-        with MessageBus(path, make_directories=True) as bus:
+        path.parent.mkdir(parents=True)
+        with MessageBus(path) as bus:
             bus.append_messages(plain(3))
     return paths[0]
 
