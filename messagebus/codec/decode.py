@@ -95,7 +95,7 @@ class Decoder:
             read_canonical(text) if start is PLAIN_START else None for start, text in zip(starts, texts, strict=True)
         ]
         messages = [message for message in read if message]
-        if len(messages) == len(read) > 0 and self._stored is None:  # nearly always
+        if len(messages) == len(read) > 0 and self._stored is None:  # nearly always: only the last opening matters
             self.record_offset = offset + sum(map(len, starts)) + sum(map(len, texts[:-1])) - len(OPENING)
             return messages
         messages.clear()
