@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import pytest
 from patience import SECONDS
 
-from messagebus import Draft, MessageBus
+from messagebus import Draft, MessageBus, Parent
 from messagebus.backends.file import watch
 
 PORTIONS = 4
@@ -35,7 +35,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches and des
 
 
 def draft(body: str = "text") -> Draft:
-    return Draft("FACT", "demo", body)
+    """As agents write: with a run, a sender, and a message that it answers."""
+    parents = [Parent("MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA", "answers")]
+    return Draft("FACT", "demo", body, run_id="run-1", meta={"from": "coder-1"}, parents=parents)
 
 
 class Held(NamedTuple):

@@ -144,7 +144,10 @@ def test_the_key_is_asked_for_once(serve: Any, append: Any, visit: Any, until: A
 
 def test_a_hundred_thousand_messages(server: Any, bus: MessageBus, append: Any, visit: Any, until: Any) -> None:
     for start in range(0, 100_000, 5_000):
-        bus.append_messages([Draft("FACT", "demo", f"number {start + at}", task_id="t1") for at in range(5_000)])
+        fields = [{"run_id": f"run-{start}", "meta": {"from": f"coder-{at % 3}"}} for at in range(5_000)]
+        bus.append_messages(
+            [Draft("FACT", "demo", f"number {start + at}", task_id="t1", **fields[at]) for at in range(5_000)]
+        )
     page = visit(server.at())
     page.get_by_text("number 99999", exact=True).wait_for()
     page.get_by_text(re.compile("100,000 messages")).wait_for()
