@@ -27,7 +27,7 @@ class Backoff(NamedTuple):
 
 
 # An append takes some 15 us, so the holder of the lock is best left alone on its core for a while
-# (docs/adr/0003-waiting-for-the-lock.md). With a flush it takes ten times as long, nearly all of it
+# (docs/adr/0003, docs/adr/0008). With a flush it takes ten times as long, nearly all of it
 # after unlocking, and a writer that gets the lock soon shares the next flush.
 RELAXED = Backoff(2, 1e-3, 16e-3)
 EAGER = Backoff(200, 50e-6, 1e-3)
