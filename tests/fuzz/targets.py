@@ -19,7 +19,7 @@ from unittest import mock
 import yaml
 
 from messagebus import Draft, InvalidMessageError, MemoryBackend, Message, MessageBus, SinceIDNotFoundError
-from messagebus.backends.file import idempotency, preamble, read, search, tail
+from messagebus.backends.file import key_search, preamble, read, search, tail
 from messagebus.codec import Decoder, decode, header
 from messagebus.codec.fields import from_fields
 from messagebus.codec.header import HeaderError
@@ -34,7 +34,7 @@ SIZES: dict[tuple[Any, str], int] = {
     (search, "_CHUNK"): 48,
     (search, "WINDOW"): 32,
     (search, "_PROBE"): 16,
-    (idempotency, "_CHUNK"): 40,
+    (key_search, "_BLOCK"): 40,
     (tail, "WINDOW"): 32,
 }
 START = re.compile(rb"(?:\A(?:\xef\xbb\xbf|[^\0]*\n)??|\n\r*\n)---\r*\nmsg_id:[ \t]*([^\n]*)")

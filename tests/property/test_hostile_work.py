@@ -54,6 +54,8 @@ TRAPS: dict[str, Case] = {
     "id lines": repeated(b"\nmsg_id: x"),
     "key lines": repeated(b"\n idempotency_key: k"),
     "id and key lines": repeated(b"\nmsg_id:\n idempotency_key: k\n"),
+    "keys in a line": repeated(b" idempotency_key: k"),
+    "keys with escapes": repeated(b'\n idempotency_key: "\\u006b" x'),
     "a key line of blanks": lambda n: b"\n idempotency_key:" + b" " * n + b"\rx",
     "a key after blanks": lambda n: b"\n" + b" " * n + b"idempotency_key:\rx",
     "lengths": repeated(b"\ncontent_length: 5"),
@@ -69,6 +71,7 @@ STARTS: dict[str, Case] = {  # a thousand times the work a byte, so they come in
     "starts in CRLF": repeated(b"\r\n\r\n---\r\nmsg_id: x\r\n"),
     "headers without an end": repeated(b"\n\n---\nmsg_id: x\ntype: y\n"),
     "records": repeated(b"\n\n---\nmsg_id: x\n---\n"),
+    "records with a key": repeated(b"\n\n---\nmsg_id: x\nmeta:\n idempotency_key: k\n---\n"),
     "one-line messages": repeated(b"\n[2026-11-21 03:14:15] a: b"),
 }
 PLACES: dict[str, tuple[bytes, bytes]] = {  # before and after the trap
@@ -83,7 +86,8 @@ WORK: dict[str, Work] = {
     "filtered tail": lambda bus: bus.read_messages(limit=3, types=["none"], text="none"),
     "cursor": lambda bus: [bus.get_message(msg_id) for msg_id in ("a", "LEGACY-LINE-000000000")],
     "append": lambda bus: bus.append_message(Draft("FACT", "p", "new")),
-    "keyed": lambda bus: bus.append_message(Draft("FACT", "p", "new"), idempotency_key="key"),
+    "keyed": lambda bus: bus.append_message(Draft("FACT", "p", "new"), idempotency_key="k"),
+    "two keys": lambda bus: [bus.append_message(Draft("FACT", "p"), idempotency_key=key) for key in ("j", "k")],
 }
 
 

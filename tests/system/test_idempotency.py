@@ -5,18 +5,17 @@ from __future__ import annotations
 import codecs
 import fcntl
 import os
+import pickle
 import time
 from pathlib import Path
 
 import pytest
 
-from messagebus import Draft, InvalidMessageError, Message, MessageBus, Parent
-from messagebus.backends.file import append, idempotency, lock, search, tail
+from messagebus import Draft, InvalidMessageError, MessageBus, Parent
+from messagebus.backends.file import append, idempotency, key_search, lock, preamble, search, tail
 
 KEY = "deploy-42"
 DAY = 24 * 3600
-
-OLD_NS = 1_700_000_000_123_456_789  # no whole second: the file system knows finer times
 
 
 def draft(body: str = "deployed") -> Draft:
@@ -185,12 +184,22 @@ def test_a_key_in_a_file_that_an_editor_converted(path, *, known, position, conv
     assert (bus if known else MessageBus(path)).append_message(draft(), idempotency_key=KEY) == first
 
 
-def test_remembering_keys_costs_no_more_than_the_keys(path):
+def test_remembering_keys_costs_the_same_for_any_number_of_them(path, pass_time, monkeypatch):
+    """A held bus keeps a filter of one size, made anew when it holds too many keys of earlier days."""
+    monkeypatch.setattr(idempotency, "_MOST_KEYS", 50)
     bus = MessageBus(path)
-    for number in range(300):
-        bus.append_message(draft(), idempotency_key=f"{number}")
-    seen = bus._backend._appender._keys._positions
-    assert sum(map(len, seen.values())) <= 300
+    sizes, counts = set(), []
+    for day in range(4):
+        pass_time(day * (DAY + 60))
+        for number in range(40):
+            bus.append_message(draft("x" * 4_000), idempotency_key=f"{day} {number}")
+            keys = bus._backend._appender._keys._keys
+            if keys is not None:  # there was a second key
+                sizes.add(len(pickle.dumps(keys._bits)))
+                counts.append(keys.count)
+    assert len(sizes) == 1
+    assert 50 < max(counts) < 60
+    assert len(bus.read_messages()) == 160
 
 
 def test_a_key_whose_message_was_torn_posts_anew(path):
@@ -219,51 +228,106 @@ def test_a_key_that_an_edit_in_place_has_moved(path):
     assert ours.append_message(draft(), idempotency_key=KEY) == first
 
 
-@pytest.mark.parametrize("earlier", [0, 1, 2], ids=["first-key", "second-key", "third-key"])
-def test_the_search_is_over_before_the_lock_is_taken(path, monkeypatch, patched, earlier):
-    """No one waits for it: under the lock, only what was added meanwhile is read."""
-    with MessageBus(path) as bus:
-        bus.append_messages([Draft("FACT", "demo", "x" * 1000) for _ in range(3000)])
-    read, locked = {False: 0, True: 0}, False
+class Reading:
+    """How many bytes were read, with the lock and without it."""
 
-    def pread(fd: int, size: int, offset: int) -> bytes:
+    def __init__(self) -> None:
+        self.with_lock = self.without_lock = 0
+        self.is_locked = False
+
+    def pread(self, fd: int, size: int, offset: int) -> bytes:
         data = os.pread(fd, size, offset)
-        read[locked] += len(data)
+        if self.is_locked:
+            self.with_lock += len(data)
+        else:
+            self.without_lock += len(data)
         return data
 
-    def flock(fd: int, how: int) -> None:
-        nonlocal locked
-        locked = how != lock.LOCK_UN
+    def flock(self, fd: int, how: int) -> None:
+        self.is_locked = how != lock.LOCK_UN
         fcntl.flock(fd, how)
 
+
+@pytest.fixture
+def count_reading(monkeypatch, patched):
+    """Counts from then on."""
+
+    def count() -> Reading:
+        reading = Reading()
+        for module in (idempotency, key_search, preamble, search, tail):
+            monkeypatch.setattr(module, "os", patched(os, pread=reading.pread))
+        monkeypatch.setattr(lock, "flock", reading.flock)
+        return reading
+
+    return count
+
+
+def fill(path: Path) -> None:
+    """3 MB by another process."""
+    with MessageBus(path) as bus:
+        bus.append_messages([draft("x" * 1000)] * 3000)
+
+
+@pytest.mark.parametrize("earlier", [0, 1, 2], ids=["first-key", "second-key", "third-key"])
+def test_the_search_is_over_before_the_lock_is_taken(path, count_reading, earlier):
+    """No one waits for it: under the lock, only what was added meanwhile is read."""
+    fill(path)
     with MessageBus(path) as bus:
         for number in range(earlier):
-            bus.append_message(Draft("FACT", "demo"), idempotency_key=f"earlier {number}")
-        for module in (idempotency, search, tail):
-            monkeypatch.setattr(module, "os", patched(os, pread=pread))
-        monkeypatch.setattr(lock, "flock", flock)
-        assert bus.append_message(Draft("FACT", "demo", "new"), idempotency_key="new").body == "new"
-    assert read[True] < 100_000
+            bus.append_message(draft(), idempotency_key=f"earlier {number}")
+        reading = count_reading()
+        assert bus.append_message(draft("new"), idempotency_key="new").body == "new"
+    assert reading.with_lock < (100_000 if earlier == 0 else 5_000)
     if earlier < 2:
-        assert read[False] > 3_000_000
+        assert reading.without_lock > 3_000_000
     else:
-        assert read[False] < 100_000
+        assert reading.without_lock == 0
+
+
+@pytest.mark.parametrize("fillings", [1, 2, 9])
+@pytest.mark.parametrize("known", [0, 3], ids=["new-bus", "open-bus"])
+@pytest.mark.parametrize("taken", [False, True], ids=["free", "taken"])
+def test_others_write_much_while_a_key_is_searched_for(path, count_reading, monkeypatch, *, fillings, known, taken):
+    """Then it is searched for again without the lock, a few times."""
+    bus = MessageBus(path)
+    for number in range(known):
+        bus.append_message(draft(), idempotency_key=f"earlier {number}")
+    fill(path)
+    searches, search_for = 0, idempotency.KeyIndex.search
+
+    def searching(index: idempotency.KeyIndex, key: str, now_ms: int) -> None:
+        nonlocal searches
+        search_for(index, key, now_ms)
+        searches += key == KEY
+        if key == KEY and searches <= fillings and not reading.is_locked:
+            with MessageBus(path) as other:
+                if taken and searches == 1:
+                    other.append_message(draft(), idempotency_key="another")
+                    path.write_bytes(path.read_bytes().replace(b"another", KEY.encode()))
+            fill(path)
+            reading.is_locked = False
+
+    monkeypatch.setattr(idempotency.KeyIndex, "search", searching)
+    reading = count_reading()
+    posted = bus.append_message(draft(), idempotency_key=KEY)
+    assert [message for message in MessageBus(path).read_messages() if KEY in message.meta.values()] == [posted]
+    if fillings < 3:
+        assert reading.with_lock < 1_000_000
+    assert searches <= 5
 
 
 def test_keys_cost_a_held_bus_no_search(path, monkeypatch):
     """A writer that is alone on a file knows its keys."""
     found = []
-    find = idempotency.KeyIndex.find
+    search = idempotency.KeyIndex.search
 
-    def counting(index: idempotency.KeyIndex, key: str, now_ms: int) -> Message | None:
+    def counting(index: idempotency.KeyIndex, key: str, now_ms: int) -> None:
         found.append(key)
-        return find(index, key, now_ms)
+        search(index, key, now_ms)
 
-    monkeypatch.setattr(idempotency.KeyIndex, "find", counting)
-    os.utime(path.parent, ns=(OLD_NS, OLD_NS))  # no archive is being made
+    monkeypatch.setattr(idempotency.KeyIndex, "search", counting)
     with MessageBus(path) as bus, MessageBus(path) as other:
         bus.append_message(Draft("FACT", "demo"))
-        os.utime(path.parent, ns=(OLD_NS, OLD_NS))
         first = [bus.append_message(Draft("FACT", "demo"), idempotency_key=f"key {number}") for number in range(5)]
         searches = len(found)
         more = [bus.append_message(Draft("FACT", "demo"), idempotency_key=f"key {number}") for number in range(5, 50)]

@@ -3,7 +3,7 @@
     1   open the file                       LiveFile.lock
     2   lock it                             LiveFile.lock
     3   make sure that it is at the path    LiveFile.lock
-        look up the idempotency key         KeyIndex.answer, SPEC.md section 13
+        look up the idempotency key         KeyIndex, searched before step 2; SPEC.md section 13
     4   rotate it, if it is due             Appender._rotate
     5   recover its end                     Appender._recovered_end
     6   make the ids and the records        Appender._records
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 _LINE_END_MISSING = b"\n\n"  # the separator after a last line that has no line end
 _SETTLED_AFTER = 0.02  # seconds without a change, after which no editor is in the middle of saving
 _MAX_WAITS = 50  # of that length, in one append
+_MOST_SEARCHES = 3  # for a key without the lock, while others write much; then one with it
 
 # A draft, its time in UTC, and its record as far as it is known before the id.
 _Prepared = tuple[Draft, datetime | None, bytes]
@@ -73,7 +74,6 @@ class Appender:
         self._mutex = threading.Lock()
         self._last_id: str | None = None  # the last that this appender made: the log may no longer hold it
         self.__dict__.pop("_keys", None)
-        self._has_searched = False  # for keys under the lock, since when only this appender has written
         self._randomness = Randomness()
 
     def append(self, drafts: Sequence[Draft], idempotency_key: str | None = None) -> list[Message]:
@@ -119,10 +119,6 @@ class Appender:
             return None
         try:
             try:
-                if key is not None and not (self._has_searched and self._keys.has_all_keys):
-                    first = self._keys.answer(key, prepared[0][0], _now_ms())  # under the lock, less is left to search
-                    if first and not self._options.fsync:
-                        return [first]
                 messages = self._append_locked(prepared, key)
                 if messages and self._options.fsync:
                     with durability.reporting(self._path, messages):
@@ -139,6 +135,8 @@ class Appender:
         """Steps 1 to 8; None if the lock could not be acquired in time."""
         if len(prepared) > 1:
             return self._append_in_steps(prepared, key, [])
+        if key is not None and not self._keys.has_searched:
+            self._keys.search(key, _now_ms())
         message = self._append_at_once(*prepared[0], key)
         if message and self._file.left:
             return [message]
@@ -149,15 +147,21 @@ class Appender:
     ) -> list[Message] | None:
         """The same, whatever is in the way. ``superseded`` were written, but an editor saved the file meanwhile."""
         may_rotate = self._options.auto_rotate_bytes > 0
-        waits = 0
+        waits = searches = 0
         while True:
             status = self._file.lock(self._lock_timeout, self._backoff)
             if status is None:
                 return None
             if superseded and self._is_stored(superseded[-1]):
                 return superseded  # the editor had read them before it saved
-            if key is not None and (first := self._keys.answer(key, prepared[0][0], _now_ms())):
-                return [first]
+            if key is not None:
+                if searches < _MOST_SEARCHES and not self._keys.is_ready(key, _now_ms(), self._file.fd, status):
+                    searches += 1
+                    self._file.unlock()
+                    self._keys.search(key, _now_ms())
+                    continue
+                if first := self._keys.answer(key, prepared[0][0], _now_ms(), self._file.fd, status):
+                    return [first]
             if may_rotate and status.st_size >= self._options.auto_rotate_bytes:
                 may_rotate = False
                 self._rotate()
@@ -169,8 +173,6 @@ class Appender:
             end, separator = point
             records, messages = self._records(prepared, separator)
             if self._file.write(records, end):
-                if key is not None:
-                    self._remember(key)
                 return messages
             superseded = messages
 
@@ -179,10 +181,6 @@ class Appender:
         from messagebus.backends.file.idempotency import KeyIndex  # most posts have no key
 
         return KeyIndex(self._path)
-
-    def _remember(self, key: str) -> None:
-        self._keys.add(key)
-        self._has_searched = True
 
     def _is_stored(self, message: Message) -> bool:
         from messagebus.backends.file.read import Reader  # a post needs no decoder
@@ -200,7 +198,7 @@ class Appender:
             return None
         if not self._file.is_as_left(status) and not self._is_whole(status):
             return None
-        if key is not None and not (self._has_searched and self._keys.lacks(key)):
+        if key is not None and not self._keys.lacks(key, _now_ms(), self._file.fd, status):
             return None
         now = datetime.now(UTC)
         msg_id = next_msg_id(self._last_id, _now_ms(), self._randomness.draw)
@@ -209,13 +207,10 @@ class Appender:
             return None
         self._last_id = msg_id
         self._file.write(b"\n" + codec.encode_opening(msg_id, format_time(message.ts)) + rest, status.st_size)
-        if key is not None:
-            self._remember(key)
         return message
 
     def _is_whole(self, status: os.stat_result) -> bool:
         """Have other writers only added records, and finished the last one? Its id is then the last."""
-        self._has_searched = False
         last_id = codec.id_of_whole_end(self._file.added(status))
         if last_id is None or last_id < (self._last_id or ""):
             return False

@@ -14,7 +14,7 @@ from messagebus.backends.file import segments
 _TICK_NS = 50_000_000  # longer than a tick of any local file system's clock
 _SECOND_NS = 1_000_000_000
 
-_Signature = tuple[int, int, int]
+_Signature = tuple[int, int, int, int]
 
 
 class ArchiveList:
@@ -31,19 +31,16 @@ class ArchiveList:
             return self._known[1]
         now = time.time_ns()
         archives = segments.list_archives(self._path)
-        self._known = (signature, archives) if signature and _is_settled(signature[-1], now) else None
+        self._known = (signature, archives) if signature and _is_settled(max(signature[2:]), now) else None
         return archives
-
-    def is_known(self) -> bool:
-        """Is the directory as it was when it was last listed? Raises OSError."""
-        return self._known is not None and self._known[0] == self._signature()
 
     def _signature(self) -> _Signature | None:
         try:
             status = os.stat(os.path.dirname(self._path))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return status.st_dev, status.st_ino, status.st_mtime_ns
+        # A program that restores files may set the one time back, but not the other.
+        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _is_settled(changed_ns: int, now_ns: int) -> bool:

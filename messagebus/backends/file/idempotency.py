@@ -1,181 +1,249 @@
 """Finding the message that was posted with an idempotency key.
 
-A post with a key looks for the key before it has the lock, and under the lock only in what was added since: so of two
-writers with one key only one stores a message, and no one waits for a long search.
+Of two writers with one key only one may store a message, so the answer is given under the append lock. But a day's
+log is long, and no one should wait for a search through it. So a writer searches before it takes the lock; under the
+lock ``is_ready`` says whether little was added since, and ``answer`` looks at that alone.
 
-The first search of a ``KeyIndex`` is most often its only one, that of a shell script: it looks for the bytes of its
-key, from the end of the log back. A second key makes it an index of all keys of the last 24 hours; from then on
-only what was added is read. (The file is read, not mapped: another program may cut it, and that would kill a process
-which has it mapped.)
+The first search of a ``KeyIndex`` is most often its only one, that of a shell script: it looks for its key alone. A
+second key makes it an index, a Bloom filter of all keys in the log. A key that is not in it needs no search; one that
+may be is searched for. So an edit never makes the index wrong: it does not say where a key is.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
+from typing import NamedTuple
 
 from messagebus.backends.file.archive_list import ArchiveList
-from messagebus.backends.file.search import first_since, parts_backwards
-from messagebus.backends.file.segments import LogSnapshot, Segment
-from messagebus.codec import MAX_HEADER, Decoder, header
-from messagebus.idempotency import IDEMPOTENCY_WINDOW_MS, answer_repeated, holds_key
-from messagebus.message import IDEMPOTENCY_KEY, Draft, Message
+from messagebus.backends.file.bloom import BloomFilter
+from messagebus.backends.file.key_search import holder_at, keys_in, lines_from, newest_holder
+from messagebus.backends.file.search import first_since, id_at
+from messagebus.backends.file.segments import LogSnapshot, Segment, open_to_read, whole
+from messagebus.idempotency import IDEMPOTENCY_WINDOW_MS, answer_repeated
+from messagebus.message import Draft, Message
+from messagebus.msgid import is_own, time_of
 
-_CHUNK = 1024 * 1024  # bytes
-_LEAST = 4 * 1024  # bytes read from the end back at least
-_FIELD = f"{IDEMPOTENCY_KEY}:".encode()
-_LINE = re.compile(rb"\n +%b([^\r\n]*)\r*(?=\n)" % _FIELD)
-_OPENING = re.compile(rb"---\r*\nmsg_id:\Z")
-_LONGEST_OPENING = 64  # bytes
-_FINGERPRINT = 256  # bytes
-_MAX_KEYS = 10_000  # remembered before old ones are dropped
+_LITTLE = 1024 * 1024  # bytes that may be read under the lock: that takes a millisecond
+_MARK = 256  # bytes
+_MOST_KEYS = 100_000  # in the filter, before it is made anew without those of earlier days
+_VALID_MS = 60_000  # for so long, a search is valid: where clocks are wrong, a record may come to count later
+_NEWEST = 8  # archives that are compared: a writer waits for the lock through fewer rotations than that
+
+
+class _Reached(NamedTuple):
+    """How far a file was read, to the end of a line, and the bytes in front of that. They show whether it was only
+    added to since. (Blocks that a crash left unwritten end no line: they would show nothing.)"""
+
+    offset: int
+    mark: bytes
+
+
+class _Record(NamedTuple):
+    """Where a record is."""
+
+    path: str
+    offset: int
+
+
+class _Found(NamedTuple):
+    """The newest record that held a key at that time, if there was one, in a log whose live file has that inode, read
+    so far."""
+
+    key: str
+    now_ms: int
+    record: _Record | None
+    inode: int
+    reached: _Reached
+
+
+_Status = tuple[int, int, int]  # inode, size, time of change
 
 
 class KeyIndex:
-    """The keys of one log, and where they are. Only one thread at a time may use it."""
+    """The keys of one log. Only one thread at a time may use it."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._archives = ArchiveList(path)
-        self._only_key: str | None = None  # the one that was looked for, until there is another
-        self.has_all_keys = False  # or is only the first key looked for?
-        self._searched: dict[int, tuple[int, bytes]] = {}  # by inode: up to where, and the bytes in front of that
-        self._positions: dict[str, set[tuple[int, int]]] = {}  # by key: inode and offset of each record with it
-        self._added: set[str] = set()  # keys that the caller has stored since the last search
-        self._drop_above = _MAX_KEYS
+        self._list = ArchiveList(path)
+        self._archives: list[str] = []  # all of them, at the last search
+        self._newest: dict[str, _Status] = {}  # the newest of those that it read
+        self._found: _Found | None = None  # by the last search
+        self._keys: BloomFilter | None = None  # of the last 24 hours at least; None until there is a second key
+        self._reached: dict[int, _Reached] = {}  # by inode: what is in the filter
+        self._began_ms = 0  # when the filter was made
+        self._drop_above = _MOST_KEYS
 
-    def answer(self, key: str, draft: Draft, now_ms: int) -> Message | None:
-        """The message that answers posting ``draft`` again. Raises IdempotencyConflictError."""
-        first = self.find(key, now_ms)
+    @property
+    def has_searched(self) -> bool:
+        """Has there been a search?"""
+        return self._found is not None
+
+    def search(self, key: str, now_ms: int) -> None:
+        """Read what ``is_ready`` needs, at ``now_ms`` since 1970. Raises OSError; PermissionError where archives cannot
+        be seen: one may hold the key."""
+        with closing(LogSnapshot(self._path, self._list)) as log:
+            self._archives, self._newest = log.archives, {}
+            live = log.live()
+            if self._keys is not None or (self._found and self._found.key != key):
+                self._keys = self._all_keys(log, self._keys, now_ms)
+            record = None
+            if self._keys is None or key in self._keys:
+                record = self._newest_record(log, key, now_ms)
+            reached = _reached(live.fd, live.size) if live else _Reached(0, b"")
+        self._found = _Found(key, now_ms, record, live.inode if live else 0, reached)
+
+    def lacks(self, key: str, now_ms: int, fd: int, status: os.stat_result) -> bool:
+        """Is it certain, without a search, that no message holds ``key``? For the holder of the lock: the live file is
+        open as ``fd`` and has this ``status``."""
+        if self._keys is None or self._is_outdated(self._keys, now_ms) or not self._has_same_archives():
+            return False
+        reached = self._reached.get(status.st_ino)
+        added = _added(fd, status, reached)
+        if added is None or reached is None:
+            return False
+        if end := added.rfind(b"\n") + 1:
+            self._keys.update(keys_in(added[:end]))
+            self._reached[status.st_ino] = _Reached(reached.offset + end, (reached.mark + added[:end])[-_MARK:])
+        return key not in self._keys
+
+    def is_ready(self, key: str, now_ms: int, fd: int, status: os.stat_result) -> bool:
+        """Can the holder of the lock ``answer`` without a search? Else it should unlock and ``search``."""
+        return self.lacks(key, now_ms, fd, status) or self._has_found(key, now_ms, fd, status)
+
+    def answer(self, key: str, draft: Draft, now_ms: int, fd: int, status: os.stat_result) -> Message | None:
+        """The message that answers posting ``draft`` again, for the holder of the lock. Raises
+        IdempotencyConflictError."""
+        if self.lacks(key, now_ms, fd, status):
+            return None
+        if not self._has_found(key, now_ms, fd, status):
+            self.search(key, now_ms)
+        first = self._first(key, now_ms, fd)
         return first and answer_repeated(draft, first)
 
-    def lacks(self, key: str) -> bool:
-        """Is it certain, without a search, that no message holds ``key``, if only the caller has written to the live
-        file since the last search under the lock?"""
+    def _has_found(self, key: str, now_ms: int, fd: int, status: os.stat_result) -> bool:
+        """Was this key searched for, in what the log still is, but for what was added?"""
+        found = self._found
         return (
-            self.has_all_keys
-            and key not in self._positions
-            and key not in self._added
-            and len(self._added) < _MAX_KEYS
-            and self._archives.is_known()
+            found is not None
+            and found.key == key
+            and 0 <= now_ms - found.now_ms <= _VALID_MS
+            and found.inode == status.st_ino
+            and self._has_same_archives()
+            and _added(fd, status, found.reached) is not None
+            and (found.record is None or _holder(found.record, key, now_ms) is not None)
         )
 
-    def add(self, key: str) -> None:
-        """The caller has stored a message with ``key``."""
-        self._added.add(key)
+    def _first(self, key: str, now_ms: int, fd: int) -> Message | None:
+        """The message that holds ``key``: one that was added since the search for it, or what that found."""
+        if self._found is None:
+            return None
+        added = newest_holder(whole(fd, closed=False), key, now_ms, self._found.reached.offset)
+        if added:
+            return added[1]
+        return self._found.record and _holder(self._found.record, key, now_ms)
 
-    def find(self, key: str, now_ms: int) -> Message | None:
-        """The message that holds ``key`` at ``now_ms`` (milliseconds since 1970)."""
-        self._added.clear()
-        if not self.has_all_keys and self._only_key not in (None, key):
-            self.has_all_keys = True
-            self._searched.clear()
-        self._only_key = key
-        oldest: dict[int, int] = {}  # by inode: the offset before which every record is too old
-        # Strict: the key may be in an archive that cannot be seen.
-        with closing(LogSnapshot(self._path, self._archives)) as log:
-            try:
-                return self._find_in_log(log, key, now_ms, oldest)
-            finally:
-                self._drop_old(oldest)
+    def _has_same_archives(self) -> bool:
+        archives = self._list()
+        return (archives is self._archives or archives == self._archives) and all(
+            _status_at(path) == status for path, status in self._newest.items()
+        )
 
-    def _find_in_log(self, log: LogSnapshot, key: str, now_ms: int, oldest: dict[int, int]) -> Message | None:
+    def _newest_record(self, log: LogSnapshot, key: str, now_ms: int) -> _Record | None:
+        with closing(self._recent(log, now_ms)) as recent:
+            for path, segment, oldest in recent:
+                if held := newest_holder(segment, key, now_ms, oldest):
+                    return _Record(path, held[0])
+        return None
+
+    def _all_keys(self, log: LogSnapshot, keys: BloomFilter | None, now_ms: int) -> BloomFilter:
+        """``keys`` with those that were added; a new filter where it is outdated."""
+        before = self._reached
+        if keys is None or self._is_outdated(keys, now_ms):
+            keys, before = BloomFilter(), {}
+            self._began_ms = now_ms
+        self._reached = {}
+        for _, segment, oldest in self._recent(log, now_ms):
+            known = before.get(segment.inode)
+            read_to = known.offset if known and _before(segment.fd, known.offset) == known.mark else oldest
+            for lines, end in lines_from(segment.fd, read_to, segment.size):
+                keys.update(keys_in(lines))
+                read_to = end
+            self._reached[segment.inode] = _Reached(read_to, _before(segment.fd, read_to))
+        if not before:
+            self._drop_above = max(_MOST_KEYS, 2 * keys.count)
+        return keys
+
+    def _is_outdated(self, keys: BloomFilter, now_ms: int) -> bool:
+        """Does it hold too many keys? Or too few: a clock that went back makes keys count that were too old."""
+        return keys.count > self._drop_above or now_ms < self._began_ms
+
+    def _recent(self, log: LogSnapshot, now_ms: int) -> Generator[tuple[str, Segment, int], None, None]:
+        """The files that can hold a key, newest first, with an offset before which their records are too old."""
+        since_ms = now_ms - IDEMPOTENCY_WINDOW_MS
         for position in reversed(range(len(log))):
+            path = log.name(position)
             with log.segment(position) as segment:
                 if segment is None:
                     continue
-                oldest[segment.inode] = first_since(segment, now_ms - IDEMPOTENCY_WINDOW_MS)
-                found = self._find_in(segment, key, now_ms, oldest[segment.inode])
-                if found or oldest[segment.inode] > segment.start:
-                    return found
+                if segment.closed and len(self._newest) < _NEWEST:
+                    self._newest[path] = _status(os.fstat(segment.fd))
+                oldest = first_since(segment, since_ms)
+                yield path, segment, oldest
+                if oldest > segment.start or _begins_before(segment, since_ms):
+                    return
+
+
+def _begins_before(segment: Segment, ms: int) -> bool:
+    """Is its first record older than ``ms`` since 1970, and so are all records of the segments before it?"""
+    first_id = id_at(segment, segment.start)
+    return first_id is not None and is_own(first_id) and (time_of(first_id) or 0) < ms
+
+
+def _holder(record: _Record, key: str, now_ms: int) -> Message | None:
+    """The message of the record, if it holds ``key``; an editor may have saved the file since."""
+    fd = open_to_read(record.path)
+    if fd is None:
         return None
-
-    def _find_in(self, segment: Segment, key: str, now_ms: int, oldest: int) -> Message | None:
-        searched, last_bytes = self._searched.get(segment.inode, (0, b""))
-        if _last_bytes(segment, searched) != last_bytes:  # edited: what was read there is no longer valid
-            searched = 0
-        words = [_FIELD] if self.has_all_keys else _spellings(key)
-        for written, offset in _keys_in(segment, max(searched, oldest), words):
-            self._positions.setdefault(_unquoted(written), set()).add((segment.inode, offset))
-        last_bytes = _last_bytes(segment, segment.size)
-        # Unwritten blocks identify nothing: a later text of the same size may end in such blocks too.
-        self._searched[segment.inode] = (0, b"") if last_bytes.endswith(b"\0") else (segment.size, last_bytes)
-        for inode, offset in sorted(self._positions.get(key, ()), reverse=True):  # newest first
-            message = _message_at(segment, offset) if inode == segment.inode else None
-            if message and holds_key(message, key, now_ms):
-                return message
-        return None
-
-    def _drop_old(self, oldest: dict[int, int]) -> None:
-        """Drop keys that are too old, or in segments that this search did not reach: those are searched again."""
-        if len(self._positions) <= self._drop_above:
-            return
-        for key, positions in list(self._positions.items()):
-            recent = {(inode, at) for inode, at in positions if at >= oldest.get(inode, at + 1)}
-            if recent:
-                self._positions[key] = recent
-            else:
-                del self._positions[key]
-        self._searched = {inode: to for inode, to in self._searched.items() if inode in oldest}
-        self._drop_above = max(_MAX_KEYS, 2 * len(self._positions))
-
-
-def _spellings(key: str) -> list[bytes]:
-    """The field with this key, plain and quoted."""
-    values = {key, f'"{key}"', header.scalar(key)}
-    if not key.isascii() or not key.isprintable() or not {'"', "\\"}.isdisjoint(key):
-        import json  # most keys look the same however they are quoted
-
-        values |= {json.dumps(key), json.dumps(key, ensure_ascii=False)}
-    return [_FIELD + b" " + value.encode("utf-8", "surrogatepass") for value in values]
-
-
-def _unquoted(written: bytes) -> str:
-    text = written.decode("utf-8", "replace").strip(" ")
     try:
-        return header.unquote(text)
-    except ValueError:
-        return text
+        return holder_at(fd, record.offset, key, now_ms)
+    finally:
+        os.close(fd)
 
 
-def _last_bytes(segment: Segment, size: int) -> bytes:
-    """The last of the first ``size`` bytes."""
-    start = max(size - _FINGERPRINT, 0)
-    return os.pread(segment.fd, size - start, start)
+def _status(status: os.stat_result) -> _Status:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _keys_in(segment: Segment, start: int, words: list[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Every key as it is written, where its field begins with one of ``words``, and the offset of its record: of
-    all records that end after ``start``. A line of a body may look like one, so the caller reads the record."""
-    for low, text in parts_backwards(segment, max(min(_CHUNK, segment.size - start), _LEAST)):
-        if low + len(text) <= start:
-            return
-        for word in words:
-            at = text.find(word)
-            while at >= 0:
-                line = _LINE.match(text, text.rfind(b"\n", 0, at))
-                record = _record_before(text, at) if line else -1
-                if line and record >= 0:
-                    yield line[1], low + record
-                at = text.find(word, at + 1)
+def _status_at(path: str) -> _Status | None:
+    try:
+        return _status(os.lstat(path))
+    except FileNotFoundError:
+        return None
 
 
-def _record_before(text: bytes, at: int) -> int:
-    """Where the record begins that the bytes at ``at`` belong to; -1 where that is not in ``text``."""
-    while (at := text.rfind(b"msg_id:", 0, at)) >= 0:
-        opening = _OPENING.search(text, max(at - _LONGEST_OPENING, 0), at + len(b"msg_id:"))
-        if opening:
-            return opening.start()
-    return -1
+def _added(fd: int, status: os.stat_result, reached: _Reached | None) -> bytes | None:
+    """What was added to the file with this ``status`` since it was read; None where that is not little, or more than
+    that was done to it."""
+    if reached is None or not 0 <= status.st_size - reached.offset <= _LITTLE:
+        return None
+    start = reached.offset - len(reached.mark)
+    text = os.pread(fd, status.st_size - start, start)
+    return text[len(reached.mark) :] if text.startswith(reached.mark) else None
 
 
-def _message_at(segment: Segment, offset: int) -> Message | None:
-    decoder = Decoder(offset)
-    while data := os.pread(segment.fd, max(MAX_HEADER, decoder.buffered), offset):
-        offset += len(data)
-        if messages := decoder.feed(data):
-            return messages[0]
-    messages = decoder.finish(closed=True)
-    return messages[0] if messages else None
+def _before(fd: int, offset: int) -> bytes:
+    start = max(offset - _MARK, 0)
+    return os.pread(fd, offset - start, start)
+
+
+def _reached(fd: int, size: int) -> _Reached:
+    """How far a file is read that was read to the end of the last line in its first ``size`` bytes."""
+    length = _MARK
+    while True:
+        start = max(size - length, 0)
+        end = os.pread(fd, size - start, start).rfind(b"\n") + 1
+        if end or start == 0:
+            return _Reached(start + end, _before(fd, start + end))
+        length *= 4

@@ -206,14 +206,14 @@ class LogSnapshot:
 
     def __init__(self, path: str, listed: Callable[[str], list[str]] = archives_in_sight) -> None:
         self.path = path
-        self._live, self._size, self._archives = _snapshot(path, listed)
+        self._live, self._size, self.archives = _snapshot(path, listed)
 
     def __len__(self) -> int:
-        return len(self._archives) + (self._live is not None)
+        return len(self.archives) + (self._live is not None)
 
     def name(self, position: int) -> str:
         """The path of the file at ``position``, oldest first."""
-        return self._archives[position] if position < len(self._archives) else self.path
+        return self.archives[position] if position < len(self.archives) else self.path
 
     @contextmanager
     def segment(self, position: int) -> Iterator[Segment | None]:
@@ -222,7 +222,7 @@ class LogSnapshot:
         None for an archive that was removed since it was listed (with a GapWarning), or that is not
         a file.
         """
-        if position < len(self._archives):
+        if position < len(self.archives):
             fd = open_archive(archive := self.name(position))
             if fd is None:
                 if _file_type(archive) is None:
@@ -233,9 +233,15 @@ class LogSnapshot:
                 yield whole(fd, closed=True)
             finally:
                 os.close(fd)
-        elif self._live is not None:
-            inode = os.fstat(self._live).st_ino
-            yield Segment(self._live, inode, first_record(self._live, self._size), self._size, closed=False)
+        else:
+            yield self.live()
+
+    def live(self) -> Segment | None:
+        """The live file, up to the size that it had; None where there was none."""
+        if self._live is None:
+            return None
+        inode = os.fstat(self._live).st_ino
+        return Segment(self._live, inode, first_record(self._live, self._size), self._size, closed=False)
 
     def close(self) -> None:
         """Close the live file."""
