@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing
 from datetime import datetime
+from functools import cache
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -108,9 +109,7 @@ class MessageBus:
         """
         self.check_message(draft)
         if idempotency_key is not None:
-            from messagebus.idempotency import with_key  # most calls have no key
-
-            draft = with_key(draft, idempotency_key)
+            draft = _with_key()(draft, idempotency_key)
         return self._backend.append((draft,), idempotency_key=idempotency_key)[0]
 
     def append_messages(self, drafts: Sequence[Draft]) -> list[Message]:
@@ -267,6 +266,13 @@ class MessageBus:
         if self._backend_filters:
             return self._backend.read(since_id, wanted)
         return _filtered(self._backend.read(since_id), wanted)
+
+
+@cache
+def _with_key() -> Callable[[Draft, str], Draft]:
+    from messagebus.idempotency import with_key  # most calls have no key
+
+    return with_key
 
 
 def _filtered(messages: Generator[Message, None, None], wanted: Filter) -> Generator[Message, None, None]:

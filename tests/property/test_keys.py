@@ -224,7 +224,8 @@ def read_at_a_time(block: int) -> Iterator[None]:
         mock.patch.object(key_search, "MAX_HEADER", 800),  # more than any record here has
         mock.patch.object(search, "WINDOW", block),
         mock.patch.object(idempotency, "_LITTLE", 20 * block),
-        mock.patch.object(idempotency, "_MOST_KEYS", 10),
+        mock.patch.object(idempotency, "_MANY_KEYS", 10),
+        mock.patch.object(idempotency, "_MOST_KEYS", 40),
         mock.patch.object(idempotency, "answer_repeated", lambda _, first: first),
     ):
         yield

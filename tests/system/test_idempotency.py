@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import fcntl
 import os
-import pickle
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -184,22 +185,59 @@ def test_a_key_in_a_file_that_an_editor_converted(path, *, known, position, conv
     assert (bus if known else MessageBus(path)).append_message(draft(), idempotency_key=KEY) == first
 
 
-def test_remembering_keys_costs_the_same_for_any_number_of_them(path, pass_time, monkeypatch):
-    """A held bus keeps a filter of one size, made anew when it holds too many keys of earlier days."""
-    monkeypatch.setattr(idempotency, "_MOST_KEYS", 50)
+def test_a_held_bus_remembers_the_keys_of_a_day(path, pass_time, monkeypatch):
+    """Not those of all days; nor any, where a day has too many."""
+    monkeypatch.setattr(idempotency, "_MANY_KEYS", 50)
+    monkeypatch.setattr(idempotency, "_MOST_KEYS", 70)
     bus = MessageBus(path)
-    sizes, counts = set(), []
+    counts = {0}
+    firsts = []
     for day in range(4):
         pass_time(day * (DAY + 60))
-        for number in range(40):
-            bus.append_message(draft("x" * 4_000), idempotency_key=f"{day} {number}")
-            keys = bus._backend._appender._keys._keys
-            if keys is not None:  # there was a second key
-                sizes.add(len(pickle.dumps(keys._bits)))
-                counts.append(keys.count)
-    assert len(sizes) == 1
-    assert 50 < max(counts) < 60
-    assert len(bus.read_messages()) == 160
+        for number in range(40 if day < 3 else 120):
+            firsts.append(bus.append_message(draft("x" * 4_000), idempotency_key=f"{day} {number}"))
+            counts.add(len(bus._backend._appender._keys._keys or ()))
+    assert 50 < max(counts) < 130
+    assert len(bus._backend._appender._keys._keys or ()) == 0
+    assert bus.read_messages() == firsts
+    again = [bus.append_message(draft("x" * 4_000), idempotency_key=f"3 {number}") for number in (0, 60, 119)]
+    assert again == [firsts[-120], firsts[-60], firsts[-1]]
+
+
+@pytest.mark.parametrize("known", [0, 1, 2, 4], ids="after {} keys".format)
+def test_a_search_that_fails_leaves_no_half_of_an_index(path, monkeypatch, patched, known):
+    """After an error at any read, an open bus finds all keys still."""
+    first = MessageBus(path).append_message(draft(), idempotency_key=KEY)
+    rotate(path)
+    left = 0
+
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return os.pread(fd, size, offset)
+
+    for module in (idempotency, key_search, preamble, search):
+        monkeypatch.setattr(module, "os", patched(os, pread=pread))
+    failed = 0
+    for number in range(1, 30):
+        with MessageBus(path) as bus:
+            left = 0
+            for before in range(known):
+                bus.append_message(draft(), idempotency_key=f"{number} {before}")
+            taken = MessageBus(path).append_message(draft(), idempotency_key=f"{number} of another")
+            rotate(path)
+            left = number
+            with suppress(OSError):
+                bus.append_message(draft(), idempotency_key=f"{number} failing")
+            failed += left <= 0
+            left = 0
+            assert bus.append_message(draft(), idempotency_key=f"{number} of another") == taken
+            assert bus.append_message(draft(), idempotency_key=KEY) == first
+            last = bus.append_message(draft("last"), idempotency_key=f"{number} last")
+            assert bus.append_message(draft("last"), idempotency_key=f"{number} last") == last
+    assert failed > 10
 
 
 def test_a_key_whose_message_was_torn_posts_anew(path):

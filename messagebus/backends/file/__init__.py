@@ -9,7 +9,6 @@ search       finding a record in a segment without reading all of it
 tail         the end of the log: where the next record goes
 idempotency  idempotency keys: is there a message with this key already?
 key_search   idempotency keys in the bytes of a segment
-bloom        a set of keys that takes little memory, and may be wrong
 late_writes  archives that grow after they were read
 archive_list the archives of a log, remembered while their directory does not change
 segments     which files a log consists of, and opening them safely

@@ -135,11 +135,12 @@ class Appender:
         """Steps 1 to 8; None if the lock could not be acquired in time."""
         if len(prepared) > 1:
             return self._append_in_steps(prepared, key, [])
-        if key is not None and not self._keys.has_searched:
-            self._keys.search(key, _now_ms())
         message = self._append_at_once(*prepared[0], key)
         if message and self._file.left:
             return [message]
+        if key is not None and not self._keys.has_searched:
+            self._file.unlock()
+            self._keys.search(key, _now_ms())
         return self._append_in_steps(prepared, key, [message] if message else [])
 
     def _append_in_steps(
@@ -207,6 +208,8 @@ class Appender:
             return None
         self._last_id = msg_id
         self._file.write(b"\n" + codec.encode_opening(msg_id, format_time(message.ts)) + rest, status.st_size)
+        if key is not None and self._file.left:
+            self._keys.wrote(key, self._file.left)
         return message
 
     def _is_whole(self, status: os.stat_result) -> bool:

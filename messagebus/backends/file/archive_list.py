@@ -14,7 +14,7 @@ from messagebus.backends.file import segments
 _TICK_NS = 50_000_000  # longer than a tick of any local file system's clock
 _SECOND_NS = 1_000_000_000
 
-_Signature = tuple[int, int, int, int]
+_Signature = tuple[int, int, int]
 
 
 class ArchiveList:
@@ -22,25 +22,24 @@ class ArchiveList:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._directory = os.path.dirname(path)
         self._known: tuple[_Signature, list[str]] | None = None
 
     def __call__(self, _path: str = "") -> list[str]:
         """Their paths. Raises PermissionError where the directory may be searched but not listed, OSError."""
-        signature = self._signature()
-        if self._known and self._known[0] == signature:
-            return self._known[1]
+        try:
+            status = os.stat(self._directory)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        # A program that restores files may set the first time back, but not the second.
+        signature = status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+        known = self._known
+        if known and known[0] == signature:
+            return known[1]
         now = time.time_ns()
         archives = segments.list_archives(self._path)
-        self._known = (signature, archives) if signature and _is_settled(max(signature[2:]), now) else None
+        self._known = (signature, archives) if _is_settled(max(signature[1:]), now) else None
         return archives
-
-    def _signature(self) -> _Signature | None:
-        try:
-            status = os.stat(os.path.dirname(self._path))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        # A program that restores files may set the one time back, but not the other.
-        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _is_settled(changed_ns: int, now_ns: int) -> bool:

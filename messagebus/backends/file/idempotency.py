@@ -5,8 +5,8 @@ log is long, and no one should wait for a search through it. So a writer searche
 lock ``is_ready`` says whether little was added since, and ``answer`` looks at that alone.
 
 The first search of a ``KeyIndex`` is most often its only one, that of a shell script: it looks for its key alone. A
-second key makes it an index, a Bloom filter of all keys in the log. A key that is not in it needs no search; one that
-may be is searched for. So an edit never makes the index wrong: it does not say where a key is.
+second key makes it an index, a set of all keys in the log. A key that is not in it needs no search; one that is
+is searched for. So an edit never makes the index wrong: it does not say where a key is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from contextlib import closing
 from typing import NamedTuple
 
 from messagebus.backends.file.archive_list import ArchiveList
-from messagebus.backends.file.bloom import BloomFilter
 from messagebus.backends.file.key_search import holder_at, keys_in, lines_from, newest_holder
 from messagebus.backends.file.search import first_since, id_at
 from messagebus.backends.file.segments import LogSnapshot, Segment, open_to_read, whole
@@ -27,7 +26,9 @@ from messagebus.msgid import is_own, time_of
 
 _LITTLE = 1024 * 1024  # bytes that may be read under the lock: that takes a millisecond
 _MARK = 256  # bytes
-_MOST_KEYS = 100_000  # in the filter, before it is made anew without those of earlier days
+_MANY_KEYS = 200_000  # before the index is made anew, without those of earlier days
+_MOST_KEYS = 500_000  # of a day, some 40 MB; with more there is no index, and each key is searched for
+_HOUR_MS = 3_600_000  # until it is tried again
 _VALID_MS = 60_000  # for so long, a search is valid: where clocks are wrong, a record may come to count later
 _NEWEST = 8  # archives that are compared: a writer waits for the lock through fewer rotations than that
 
@@ -70,10 +71,12 @@ class KeyIndex:
         self._archives: list[str] = []  # all of them, at the last search
         self._newest: dict[str, _Status] = {}  # the newest of those that it read
         self._found: _Found | None = None  # by the last search
-        self._keys: BloomFilter | None = None  # of the last 24 hours at least; None until there is a second key
-        self._reached: dict[int, _Reached] = {}  # by inode: what is in the filter
-        self._began_ms = 0  # when the filter was made
-        self._drop_above = _MOST_KEYS
+        self._keys: set[int] | None = None  # hashes of those of the last 24 hours at least; None: there is no index
+        self._reached: dict[int, _Reached] = {}  # by inode: what is in the index
+        self._left: _Status | None = None  # the live file after the last ``wrote``, all of it in the index
+        self._began_ms = 0  # when the index was made
+        self._no_index_until_ms = 0  # since it would be too large
+        self._drop_above = _MANY_KEYS
 
     @property
     def has_searched(self) -> bool:
@@ -83,30 +86,34 @@ class KeyIndex:
     def search(self, key: str, now_ms: int) -> None:
         """Read what ``is_ready`` needs, at ``now_ms`` since 1970. Raises OSError; PermissionError where archives cannot
         be seen: one may hold the key."""
+        keys, is_second = self._keys, self._found is not None and self._found.key != key
+        self._keys = self._found = None  # in case of an error
         with closing(LogSnapshot(self._path, self._list)) as log:
             self._archives, self._newest = log.archives, {}
             live = log.live()
-            if self._keys is not None or (self._found and self._found.key != key):
-                self._keys = self._all_keys(log, self._keys, now_ms)
+            if keys is not None or is_second:
+                keys = self._indexed(log, keys, now_ms)
             record = None
-            if self._keys is None or key in self._keys:
+            if keys is None or hash(key) in keys:
                 record = self._newest_record(log, key, now_ms)
             reached = _reached(live.fd, live.size) if live else _Reached(0, b"")
+        self._keys = keys
         self._found = _Found(key, now_ms, record, live.inode if live else 0, reached)
 
     def lacks(self, key: str, now_ms: int, fd: int, status: os.stat_result) -> bool:
         """Is it certain, without a search, that no message holds ``key``? For the holder of the lock: the live file is
         open as ``fd`` and has this ``status``."""
-        if self._keys is None or self._is_outdated(self._keys, now_ms) or not self._has_same_archives():
+        keys = self._keys
+        if keys is None or self._is_outdated(keys, now_ms) or not self._has_same_archives():
             return False
-        reached = self._reached.get(status.st_ino)
-        added = _added(fd, status, reached)
-        if added is None or reached is None:
-            return False
-        if end := added.rfind(b"\n") + 1:
-            self._keys.update(keys_in(added[:end]))
-            self._reached[status.st_ino] = _Reached(reached.offset + end, (reached.mark + added[:end])[-_MARK:])
-        return key not in self._keys
+        return (self._left == _status(status) or self._take_in(keys, fd, status)) and hash(key) not in keys
+
+    def wrote(self, key: str, status: os.stat_result) -> None:
+        """The caller found that the log ``lacks`` the key, wrote a message with it, and left the live file with this
+        ``status``."""
+        if self._keys is not None:
+            self._keys.add(hash(key))
+            self._left = _status(status)
 
     def is_ready(self, key: str, now_ms: int, fd: int, status: os.stat_result) -> bool:
         """Can the holder of the lock ``answer`` without a search? Else it should unlock and ``search``."""
@@ -146,9 +153,9 @@ class KeyIndex:
 
     def _has_same_archives(self) -> bool:
         archives = self._list()
-        return (archives is self._archives or archives == self._archives) and all(
-            _status_at(path) == status for path, status in self._newest.items()
-        )
+        if archives is not self._archives and archives != self._archives:
+            return False
+        return not self._newest or all(_status_at(path) == status for path, status in self._newest.items())
 
     def _newest_record(self, log: LogSnapshot, key: str, now_ms: int) -> _Record | None:
         with closing(self._recent(log, now_ms)) as recent:
@@ -157,27 +164,44 @@ class KeyIndex:
                     return _Record(path, held[0])
         return None
 
-    def _all_keys(self, log: LogSnapshot, keys: BloomFilter | None, now_ms: int) -> BloomFilter:
-        """``keys`` with those that were added; a new filter where it is outdated."""
+    def _indexed(self, log: LogSnapshot, keys: set[int] | None, now_ms: int) -> set[int] | None:
+        """``keys`` with those that were added to the log; a new index where it is outdated, None where it is too
+        large."""
         before = self._reached
         if keys is None or self._is_outdated(keys, now_ms):
-            keys, before = BloomFilter(), {}
+            if now_ms < self._no_index_until_ms:
+                return None
+            keys, before = set(), {}
             self._began_ms = now_ms
         self._reached = {}
         for _, segment, oldest in self._recent(log, now_ms):
             known = before.get(segment.inode)
             read_to = known.offset if known and _before(segment.fd, known.offset) == known.mark else oldest
             for lines, end in lines_from(segment.fd, read_to, segment.size):
-                keys.update(keys_in(lines))
+                keys.update(map(hash, keys_in(lines)))
                 read_to = end
+                if len(keys) > _MOST_KEYS:
+                    self._no_index_until_ms = now_ms + _HOUR_MS
+                    return None
             self._reached[segment.inode] = _Reached(read_to, _before(segment.fd, read_to))
         if not before:
-            self._drop_above = max(_MOST_KEYS, 2 * keys.count)
+            self._drop_above = max(_MANY_KEYS, 2 * len(keys))
         return keys
 
-    def _is_outdated(self, keys: BloomFilter, now_ms: int) -> bool:
+    def _take_in(self, keys: set[int], fd: int, status: os.stat_result) -> bool:
+        """Add the keys that were added to the live file; False where that is not possible without a search."""
+        reached = self._reached.get(status.st_ino)
+        added = _added(fd, status, reached)
+        if added is None or reached is None:
+            return False
+        if end := added.rfind(b"\n") + 1:
+            keys.update(map(hash, keys_in(added[:end])))
+            self._reached[status.st_ino] = _Reached(reached.offset + end, (reached.mark + added[:end])[-_MARK:])
+        return True
+
+    def _is_outdated(self, keys: set[int], now_ms: int) -> bool:
         """Does it hold too many keys? Or too few: a clock that went back makes keys count that were too old."""
-        return keys.count > self._drop_above or now_ms < self._began_ms
+        return len(keys) > self._drop_above or now_ms < self._began_ms
 
     def _recent(self, log: LogSnapshot, now_ms: int) -> Generator[tuple[str, Segment, int], None, None]:
         """The files that can hold a key, newest first, with an offset before which their records are too old."""
