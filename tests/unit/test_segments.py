@@ -55,6 +55,8 @@ def test_the_go_tool_stamps_seconds() -> None:
         PATH + ".20261121-031415-926535.archived~", PATH + "x.20261121-031415-926535.archived",
         "/other.20261121-031415-926535.archived",
         PATH + ".20261121-031415-926535.archived\n", "", PATH + ".20260230-000000.archived",
+        PATH + "-20261121-031415.archived", PATH + ".00001121-031415.archived", PATH + ".20261121-031460.archived",
+        PATH + ".20261121-031415-٩٢٦٥٣٥.archived", PATH + ".20250229-031415.archived",
     ],
 )  # fmt: skip
 def test_what_is_no_archive(name: str) -> None:
@@ -73,6 +75,29 @@ def test_archives_are_listed_by_age_and_others_left_out(path: Path) -> None:
     make_archive(path.with_name("other.md"), stamps[0])
     make_archive(path, "nonsense")
     assert segments.list_archives(str(path)) == [oldest, first, second, third]
+
+
+STAMPS = st.one_of(
+    st.from_regex(r"\.?[0-2]\d{3}[01]\d[0-3]\d-[0-2]\d[0-6]\d[0-6]\d(-\d{6})?", fullmatch=True),
+    st.datetimes().map(lambda moment: f".{moment:%Y%m%d-%H%M%S}"),
+    st.datetimes().map(lambda moment: f".{moment:%Y%m%d-%H%M%S-%f}"),
+    st.sampled_from(
+        [".20260228-235959-999999", ".20260301-000000", ".20260301-000000-000000", ".20260301-000000-000001"]
+    ),
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(STAMPS, unique=True, max_size=8))
+def test_archives_are_those_that_have_a_moment_in_its_order(
+    tmp_path_factory: pytest.TempPathFactory, stamps: list[str]
+) -> None:
+    path = str(tmp_path_factory.mktemp("log") / "bus.md")
+    for stamp in stamps:
+        Path(f"{path}{stamp}.archived").touch()
+    names = [f"{path}{stamp}.archived" for stamp in stamps]
+    moments = {name: moment for name in names if (moment := segments.archive_moment(path, name))}
+    assert segments.list_archives(path) == sorted(moments, key=lambda name: (moments[name], name))
 
 
 def test_no_directory_has_no_archives(path: Path) -> None:
