@@ -108,11 +108,8 @@ def bare_loop(path: Path) -> Iterator[Append]:
         os.lstat(path)
         fcntl.flock(fd, fcntl.LOCK_UN)
 
-    fd = _open(path)
-    try:
+    with _opened(path) as fd:
         yield append
-    finally:
-        os.close(fd)
 
 
 @contextmanager
@@ -130,11 +127,8 @@ def raw_flock(path: Path) -> Iterator[Append]:
         os.write(fd, _RECORD)
         fcntl.flock(fd, fcntl.LOCK_UN)
 
-    fd = _open(path)
-    try:
+    with _opened(path) as fd:
         yield append
-    finally:
-        os.close(fd)
 
 
 @contextmanager
@@ -145,11 +139,8 @@ def raw_fsync(path: Path) -> Iterator[Append]:
         os.write(fd, _RECORD)
         _flush(fd)
 
-    fd = _open(path)
-    try:
+    with _opened(path) as fd:
         yield append
-    finally:
-        os.close(fd)
 
 
 @contextmanager
@@ -160,16 +151,17 @@ def raw_flock_fsync(path: Path) -> Iterator[Append]:
         append_locked()
         _flush(fd)
 
-    with raw_flock(path) as append_locked:
-        fd = _open(path)
-        try:
-            yield append
-        finally:
-            os.close(fd)
+    with raw_flock(path) as append_locked, _opened(path) as fd:
+        yield append
 
 
-def _open(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 OPENERS: dict[str, Opener] = {

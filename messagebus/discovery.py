@@ -1,4 +1,5 @@
-"""Where bus files are: their names, the directories of a project, and the search upward.
+"""Where bus files are: their names, the directories of a project, the search upward, and how long the listing of a
+directory holds.
 
 <root>/<project>/PROJECT-MESSAGE-BUS.md
 <root>/<project>/<task>/TASK-MESSAGE-BUS.md
@@ -19,6 +20,9 @@ TASK_BUS = "TASK-MESSAGE-BUS.md"
 PROJECT_BUS = "PROJECT-MESSAGE-BUS.md"
 PLAIN_BUS = "MESSAGE-BUS.md"
 BUS_NAMES = (TASK_BUS, PROJECT_BUS, PLAIN_BUS)
+
+_TICK_NS = 50_000_000  # longer than a tick of any local file system's clock
+_SECOND_NS = 1_000_000_000
 
 
 class Scope(NamedTuple):
@@ -123,3 +127,10 @@ def _can_be_name(value: str) -> bool:
     if not value.strip() or value == "." or ".." in value or "/" in value or "\\" in value:
         return False
     return not any(char < " " or "\x7f" <= char <= "\x9f" for char in value)
+
+
+def is_settled(changed_ns: int, now_ns: int) -> bool:
+    """Whether a directory that was last changed at ``changed_ns`` and is listed at ``now_ns`` would get a later time
+    from another change (nanoseconds since 1970). Then the listing holds for as long as that time stays."""
+    tick = _TICK_NS if changed_ns % _SECOND_NS else 2 * _SECOND_NS  # some file systems know only whole seconds
+    return not 0 <= now_ns - changed_ns < tick

@@ -27,7 +27,7 @@ ISSUE = "ISSUE"
 IDEMPOTENCY_KEY = "idempotency_key"  # in meta; see idempotency.py
 
 _T = TypeVar("_T")
-_NO_META: Mapping[str, str] = {}  # stands for a new dict
+_NO_META: Mapping[str, str] = {}  # a default: each object gets a dict of its own for it
 MAX_BODY_BYTES = 8 * 1024 * 1024
 SCALAR_FIELDS = ("type", "project_id", "task_id", "run_id", "issue_id")
 

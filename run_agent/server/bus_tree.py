@@ -13,10 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from messagebus.discovery import PROJECT_BUS, TASK_BUS
+from messagebus.discovery import PROJECT_BUS, TASK_BUS, is_settled
 
-_TICK_NS = 50_000_000  # longer than a tick of any local file system's clock
-_SECOND_NS = 1_000_000_000
 _ARCHIVE = ".archived"
 
 
@@ -76,11 +74,12 @@ class BusTree:
             return None
         if not stat.S_ISDIR(status.st_mode):
             return None
-        state = status.st_dev, status.st_ino, status.st_mtime_ns
+        # A program that restores files may set the first time back, but not the second.
+        state = status.st_ino, status.st_mtime_ns, status.st_ctime_ns
         known = before.get(directory)
         if known is None or known.state != state:
             now = time.time_ns()
-            known = self._listed(directory, name, state if _is_at_rest(status.st_mtime_ns, now) else None)
+            known = self._listed(directory, name, state if is_settled(status.st_mtime_ns, now) else None)
         if known:
             self._listings[directory] = known
         return known
@@ -128,9 +127,3 @@ def _stat_of(path: str, listing: _Listing) -> BusStat | None:
         stamp = listing.archives + 1, live.st_ino, live.st_mtime_ns
         return BusStat(listing.archived_bytes + live.st_size, stamp)
     return BusStat(listing.archived_bytes, (listing.archives,)) if listing.archives else None
-
-
-def _is_at_rest(changed_ns: int, now_ns: int) -> bool:
-    """Would another change of a directory, after ``now_ns``, give it a later time of change?"""
-    tick = _TICK_NS if changed_ns % _SECOND_NS else 2 * _SECOND_NS  # some file systems know only whole seconds
-    return not 0 <= now_ns - changed_ns < tick

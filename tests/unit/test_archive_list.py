@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from messagebus.backends.file import archive_list, segments
 from messagebus.backends.file.archive_list import ArchiveList
+from messagebus.discovery import is_settled
 
 OLD_NS = 1_700_000_000_123_456_789
 NAMES = [f"BUS.md.2026112{day}-03141{second}-000000.archived" for day in range(3) for second in range(3)]
@@ -80,7 +81,7 @@ def test_only_a_directory_that_is_at_rest_is_remembered(
 
 
 def test_a_file_system_that_knows_only_seconds() -> None:
-    assert archive_list._is_settled(OLD_NS, OLD_NS + 60_000_000)
+    assert is_settled(OLD_NS, OLD_NS + 60_000_000)
     whole = OLD_NS - OLD_NS % 1_000_000_000
-    assert not archive_list._is_settled(whole, whole + 1_500_000_000)
-    assert archive_list._is_settled(whole, whole + 2_500_000_000)
+    assert not is_settled(whole, whole + 1_500_000_000)
+    assert is_settled(whole, whole + 2_500_000_000)

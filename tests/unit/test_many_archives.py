@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from messagebus import Draft, MessageBus
+from messagebus import Draft, MessageBus, discovery
 from messagebus.backends.file import archive_list, late_writes, read, search, segments, watch
 
 LOOKS: dict[str, Callable[[MessageBus, str], object]] = {
@@ -45,7 +45,7 @@ def system(monkeypatch: pytest.MonkeyPatch) -> Counting:
     counting = Counting()
     for module in (archive_list, late_writes, read, search, segments, watch):
         monkeypatch.setattr(module, "os", counting)
-    monkeypatch.setattr(archive_list, "_TICK_NS", 0)  # the directory has been at rest for long enough
+    monkeypatch.setattr(discovery, "_TICK_NS", 0)  # the directory has been at rest for long enough
     return counting
 
 

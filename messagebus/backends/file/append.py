@@ -3,7 +3,7 @@
     1   open the file                       LiveFile.lock
     2   lock it                             LiveFile.lock
     3   make sure that it is at the path    LiveFile.lock
-        look up the idempotency key         KeyIndex, searched before step 2; SPEC.md section 13
+        look up the idempotency key         KeyIndex, searched without the lock; SPEC.md section 13
     4   rotate it, if it is due             Appender._rotate
     5   recover its end                     Appender._recovered_end
     6   make the ids and the records        Appender._records
@@ -138,9 +138,6 @@ class Appender:
         message = self._append_at_once(*prepared[0], key)
         if message and self._file.left:
             return [message]
-        if key is not None and not self._keys.has_searched:
-            self._file.unlock()
-            self._keys.search(key, _now_ms())
         return self._append_in_steps(prepared, key, [message] if message else [])
 
     def _append_in_steps(
@@ -156,12 +153,10 @@ class Appender:
             if superseded and self._is_stored(superseded[-1]):
                 return superseded  # the editor had read them before it saved
             if key is not None:
-                if searches < _MOST_SEARCHES and not self._keys.is_ready(key, _now_ms(), self._file.fd, status):
+                if not self._knows(key, status, may_unlock=searches < _MOST_SEARCHES):
                     searches += 1
-                    self._file.unlock()
-                    self._keys.search(key, _now_ms())
                     continue
-                if first := self._keys.answer(key, prepared[0][0], _now_ms(), self._file.fd, status):
+                if first := self._keys.answer(key, prepared[0][0], _now_ms(), self._file.fd):
                     return [first]
             if may_rotate and status.st_size >= self._options.auto_rotate_bytes:
                 may_rotate = False
@@ -176,6 +171,15 @@ class Appender:
             if self._file.write(records, end):
                 return messages
             superseded = messages
+
+    def _knows(self, key: str, status: os.stat_result, *, may_unlock: bool) -> bool:
+        """Can ``key`` be answered now? Else search for it: without the lock, to be taken again then, or with it."""
+        if self._keys.is_ready(key, _now_ms(), self._file.fd, status):
+            return True
+        if may_unlock:
+            self._file.unlock()
+        self._keys.search(key, _now_ms())
+        return not may_unlock
 
     @cached_property
     def _keys(self) -> KeyIndex:
@@ -244,7 +248,6 @@ class Appender:
         size = status.st_size
         if self._file.is_as_left(status):
             return size, b"\n"
-        self._has_searched = False
         known = self._file.known_size(status)
         self._last_id, end, separator = end_of_log(self._path, self._file.fd, size, known, self._last_id)
         is_unfinished = end < size or separator == _LINE_END_MISSING

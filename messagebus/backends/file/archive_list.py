@@ -10,9 +10,7 @@ import os
 import time
 
 from messagebus.backends.file import segments
-
-_TICK_NS = 50_000_000  # longer than a tick of any local file system's clock
-_SECOND_NS = 1_000_000_000
+from messagebus.discovery import is_settled
 
 _Signature = tuple[int, int, int]
 
@@ -38,11 +36,5 @@ class ArchiveList:
             return known[1]
         now = time.time_ns()
         archives = segments.list_archives(self._path)
-        self._known = (signature, archives) if _is_settled(max(signature[1:]), now) else None
+        self._known = (signature, archives) if is_settled(max(signature[1:]), now) else None
         return archives
-
-
-def _is_settled(changed_ns: int, now_ns: int) -> bool:
-    """Would another change after ``now_ns`` give the directory a later time of change?"""
-    tick = _TICK_NS if changed_ns % _SECOND_NS else 2 * _SECOND_NS  # some file systems know only whole seconds
-    return not 0 <= now_ns - changed_ns < tick

@@ -78,11 +78,6 @@ class KeyIndex:
         self._no_index_until_ms = 0  # since it would be too large
         self._drop_above = _MANY_KEYS
 
-    @property
-    def has_searched(self) -> bool:
-        """Has there been a search?"""
-        return self._found is not None
-
     def search(self, key: str, now_ms: int) -> None:
         """Read what ``is_ready`` needs, at ``now_ms`` since 1970. Raises OSError; PermissionError where archives cannot
         be seen: one may hold the key."""
@@ -119,13 +114,9 @@ class KeyIndex:
         """Can the holder of the lock ``answer`` without a search? Else it should unlock and ``search``."""
         return self.lacks(key, now_ms, fd, status) or self._has_found(key, now_ms, fd, status)
 
-    def answer(self, key: str, draft: Draft, now_ms: int, fd: int, status: os.stat_result) -> Message | None:
-        """The message that answers posting ``draft`` again, for the holder of the lock. Raises
-        IdempotencyConflictError."""
-        if self.lacks(key, now_ms, fd, status):
-            return None
-        if not self._has_found(key, now_ms, fd, status):
-            self.search(key, now_ms)
+    def answer(self, key: str, draft: Draft, now_ms: int, fd: int) -> Message | None:
+        """The message that answers posting ``draft`` again, for the holder of the lock, who has just learnt that this
+        ``is_ready``, or has searched. Raises IdempotencyConflictError."""
         first = self._first(key, now_ms, fd)
         return first and answer_repeated(draft, first)
 
@@ -143,8 +134,9 @@ class KeyIndex:
         )
 
     def _first(self, key: str, now_ms: int, fd: int) -> Message | None:
-        """The message that holds ``key``: one that was added since the search for it, or what that found."""
-        if self._found is None:
+        """The message that holds ``key``: one that was added since the search for it, or what that found. None where
+        the index knows, without a search for it, that there is none."""
+        if self._found is None or self._found.key != key:
             return None
         added = newest_holder(whole(fd, closed=False), key, now_ms, self._found.reached.offset)
         if added:
@@ -174,16 +166,17 @@ class KeyIndex:
             keys, before = set(), {}
             self._began_ms = now_ms
         self._reached = {}
-        for _, segment, oldest in self._recent(log, now_ms):
-            known = before.get(segment.inode)
-            read_to = known.offset if known and _before(segment.fd, known.offset) == known.mark else oldest
-            for lines, end in lines_from(segment.fd, read_to, segment.size):
-                keys.update(map(hash, keys_in(lines)))
-                read_to = end
-                if len(keys) > _MOST_KEYS:
-                    self._no_index_until_ms = now_ms + _HOUR_MS
-                    return None
-            self._reached[segment.inode] = _Reached(read_to, _before(segment.fd, read_to))
+        with closing(self._recent(log, now_ms)) as recent:
+            for _, segment, oldest in recent:
+                known = before.get(segment.inode)
+                read_to = known.offset if known and _before(segment.fd, known.offset) == known.mark else oldest
+                for lines, end in lines_from(segment.fd, read_to, segment.size):
+                    keys.update(map(hash, keys_in(lines)))
+                    read_to = end
+                    if len(keys) > _MOST_KEYS:
+                        self._no_index_until_ms = now_ms + _HOUR_MS
+                        return None
+                self._reached[segment.inode] = _Reached(read_to, _before(segment.fd, read_to))
         if not before:
             self._drop_above = max(_MANY_KEYS, 2 * len(keys))
         return keys
