@@ -41,6 +41,7 @@ VERBS: dict[str, Any] = {
         },
     ),
     "serve": "run_agent.cli.commands.serve:serve",
+    "schema": "run_agent.cli.commands.schema:schema",
     "completion": "run_agent.cli.commands.completion:completion",
 }
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from messagebus import BusError, MessageBus
 from messagebus.discovery import BUS_NAMES, bus_path
+from run_agent.contracts.words import ID_PATTERN as ID
 from run_agent.server.bus_tree import BusStat, BusTree, has_files
 from run_agent.server.errors import ApiError
 
-ID = r"[A-Za-z0-9_@][A-Za-z0-9_.@+=~-]{0,127}"
 _ID = re.compile(ID)
 _RESERVED = tuple(name.lower() for name in BUS_NAMES)  # a task with such a name could shadow its project's bus
 _MAX_OPEN_BUSES = 256  # each may hold a descriptor

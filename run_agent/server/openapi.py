@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from run_agent.contracts.words import ID, TEXT, TIME, Schema
 from run_agent.server.errors import CODES
 from run_agent.server.params import HISTOGRAM_FIELDS, MAX_NUMBER, MAX_PARTS, MAX_TASKS
-from run_agent.server.schemas import COUNT, ID, SCHEMAS, TEXT, TIME, Schema, ref
+from run_agent.server.schemas import COUNT, SCHEMAS, ref
 
 
 def _parameter(

@@ -14,6 +14,8 @@ from starlette.requests import Request
 
 from messagebus import Draft
 from run_agent import strict_json
+from run_agent.contracts.messages import POST
+from run_agent.contracts.requests import MAX_CURSORS
 from run_agent.server.buses import BusRef, checked_ref
 from run_agent.server.errors import ApiError
 
@@ -23,12 +25,11 @@ MAX_PARTS = 500  # of a histogram
 _DEFAULT_PARTS = 60
 MAX_NUMBER = 10**18 - 1  # in a parameter
 _DEFAULT_TYPE = "USER"
-POST_FIELDS = ("type", "body", "run_id", "issue_id", "parents", "links", "meta")
+POST_FIELDS = tuple(POST["properties"])
 _BUS_FIELDS = ("project_id", "task_id")
 LIST_PARAMETERS = (
     *_BUS_FIELDS, "after", "before", "limit", "first", "msg_id", "type", "run_id", "parent", "text", "from", "until"
 )  # fmt: skip
-MAX_CURSORS = 1_000  # in one request for unread counts
 MAX_TASKS = 500  # on one result page
 _DEFAULT_TASKS = 50
 

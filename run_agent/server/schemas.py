@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from run_agent.server.buses import ID as ID_PATTERN
+from run_agent.contracts.messages import MESSAGE, POST, POST_ANYWHERE
+from run_agent.contracts.requests import KEY, SEEN
+from run_agent.contracts.words import ID, TEXT, TIME, Schema
+from run_agent.contracts.words import list_of as _list_of
+from run_agent.contracts.words import record as _object
 from run_agent.server.errors import CODES
-from run_agent.server.params import HISTOGRAM_FIELDS, MAX_CURSORS, MAX_MESSAGES, MAX_NUMBER
+from run_agent.server.params import HISTOGRAM_FIELDS, MAX_MESSAGES, MAX_NUMBER
 from run_agent.server.queries.activity import MAX_UNREAD
 
-Schema = dict[str, Any]
-
-TEXT: Schema = {"type": "string"}
-_TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
-TIME: Schema = {"type": "string", "format": "date-time"}
-ID: Schema = {
-    "type": "string",
-    "pattern": rf"^(?!.*\.\.){ID_PATTERN}$",
-    "description": "Must not start with the name of a bus file.",
-}
 COUNT: Schema = {
     "type": "integer",
     "minimum": 1,
@@ -27,21 +19,6 @@ COUNT: Schema = {
 }
 _NUMBER: Schema = {"type": "integer", "minimum": 0}
 _SIZE: Schema = {"type": "integer", "minimum": 0, "description": "Bytes, including archives."}
-
-# What the library accepts in a header, and in a body.
-_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
-_LINE: Schema = {"type": "string", "pattern": f"^[^{_CONTROLS}]*$"}
-_NOT_BLANK_LINE: Schema = {"type": "string", "pattern": rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"}
-_POSTED_TYPE: Schema = {
-    "type": "string",
-    "pattern": rf"^[\t ]*([^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*)?[\t ]*$",
-    "default": "USER",
-    "description": "Spaces and tabs around it are removed; an empty type means USER.",
-}
-_WORD: Schema = {"type": "string", "pattern": rf"^[^\s{_CONTROLS}]+$"}
-_BODY: Schema = {"type": "string", "pattern": r"^[^\u0000]*[^\s\u0000-\u001f\u0085][^\u0000]*$"}
-_META_KEY: Schema = {**_LINE, "minLength": 1, "maxLength": 128}
-_META: Schema = {"type": "object", "propertyNames": _META_KEY, "additionalProperties": _LINE}
 
 _EXISTS: Schema = {"const": False, "description": "The bus does not exist yet. Absent if it exists."}
 _LIST_ABOUT = (
@@ -60,21 +37,10 @@ _SUMMARY_ABOUT = (
 )
 
 
-def _object(required: str = "", *, closed: bool = True, **properties: Schema) -> Schema:
-    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": not closed}
-    return schema | ({"required": required.split()} if required else {})
-
-
-def _list_of(schema: Schema) -> Schema:
-    return {"type": "array", "items": schema}
-
-
 def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-_LINK = _object("url", url=TEXT, label=TEXT, kind=TEXT)
-_RELATION = _object("msg_id", msg_id=TEXT, kind=TEXT, meta=_TEXTS)
 _RUN = _object(
     "run_id count state first last",
     run_id=TEXT, count=_NUMBER, state={"enum": ["unknown", "running", "stopped", "crashed"]},
@@ -88,22 +54,8 @@ _HISTOGRAM = _object(
     series=_list_of(_object("name counts", name=TEXT, counts=_list_of(_NUMBER))),
     rest=_list_of(_NUMBER) | {"description": "Messages in no series: only the most frequent names have one."},
 )
-_POSTED: Schema = {
-    "type": _POSTED_TYPE,
-    "body": _BODY,
-    "run_id": _LINE,
-    "issue_id": _LINE,
-    "parents": _list_of({"oneOf": [_WORD, _object("msg_id", msg_id=_WORD, kind=_LINE, meta=_META)]}),
-    "links": _list_of(_object("url", url=_NOT_BLANK_LINE, label=_LINE, kind=_LINE)),
-    "meta": {**_META, "propertyNames": {**_META_KEY, "not": {"const": "idempotency_key"}}},
-}
 SCHEMAS: Schema = {
-    "Message": _object(
-        "msg_id timestamp type",
-        msg_id=TEXT, timestamp=TIME, type=TEXT, project_id=TEXT, task_id=TEXT, run_id=TEXT, issue_id=TEXT,
-        parents=_list_of(TEXT), relations=_list_of(_RELATION), links=_list_of(_LINK), meta=_TEXTS, body=TEXT,
-        intact={"type": "boolean", "description": "Absent if the record stores no length (SPEC.md, 'Torn records')."},
-    ),
+    "Message": MESSAGE,
     "Messages": _object(
         "messages", messages=_list_of(ref("Message")), next=TEXT, previous=TEXT, exists=_EXISTS
     ) | {"description": _LIST_ABOUT},
@@ -128,16 +80,13 @@ SCHEMAS: Schema = {
         ),
         token=TEXT, removed=_list_of(_object("project_id", project_id=ID, task_id=ID)),
     ),
-    "Seen": _object(
-        "buses",
-        buses=_list_of(_object("project_id", project_id=ID, task_id=ID, after=TEXT)) | {"maxItems": MAX_CURSORS},
-    ),
+    "Seen": SEEN,
     "Unread": _object("counts", counts=_list_of(_NUMBER | {"maximum": MAX_UNREAD}))
     | {"description": f"In the order of the request; {MAX_UNREAD} means {MAX_UNREAD} or more."},
-    "Key": _object("key", key=TEXT),
+    "Key": KEY,
     "Posted": _object("msg_id timestamp", msg_id=TEXT, timestamp=TIME),
-    "Post": _object("body", **_POSTED),
-    "PostAnywhere": _object("project_id body", project_id=ID, task_id=ID, **_POSTED),
+    "Post": POST,
+    "PostAnywhere": POST_ANYWHERE,
     "Projects": _object(
         "projects",
         projects=_list_of(
