@@ -56,7 +56,7 @@ _TASK_LIMIT = _parameter(
 _OFFSET = _parameter("offset", {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER, "default": 0})
 _KEY = _parameter(
     "Idempotency-Key",
-    {"type": "string", "pattern": r"^[!-~]+$"},
+    {"type": "string", "pattern": r"^[!-~\u00a1-\u00ff]([ -~\u00a0-\u00ff]*[!-~\u00a1-\u00ff])?$"},
     location="header",
     about="Makes a retry safe for 24 hours.",
 )
