@@ -16,6 +16,7 @@ from patience import SECONDS
 
 from messagebus import Draft, Message, MessageBus
 from messagebus.backends.file import watch
+from messagebus.codec import decode
 from run_agent.cli.commands import bus_read
 
 Run = Callable[..., Any]
@@ -379,6 +380,31 @@ def test_follow_one_type(start: Run, fill: Run, path: Path) -> None:
     fill("no", type_="QUESTION")
     fill("yes", type_="ANSWER")
     assert body(running) == "yes"
+
+
+def test_follow_one_type_after_an_id(start: Run, fill: Run, path: Path) -> None:
+    [first] = fill("first", type_="QUESTION")
+    fill("shown", type_="ANSWER")
+    [last] = fill("last", type_="QUESTION")
+    some, none = (follow(start, path, "--type", "answer", "--since", m.msg_id) for m in (first, last))
+    assert body(some) == "shown"
+    fill("no", type_="QUESTION")
+    fill("next", type_="ANSWER")
+    assert [body(some), body(none)] == ["next", "next"]
+
+
+@pytest.mark.parametrize("where", [["--tail", "0"], ["--since", "first"], ["--since", "first", "--tail", "3"]])
+def test_messages_of_other_types_are_not_decoded(
+    read: Run, path: Path, monkeypatch: pytest.MonkeyPatch, where: list[str]
+) -> None:
+    with MessageBus(path) as bus:
+        messages = bus.append_messages([Draft("FACT", "p", "x" * 100)] * 2000)
+    decoded = []
+    decode_record = decode.read_canonical
+    monkeypatch.setattr(decode, "read_canonical", lambda record: decoded.append(record) or decode_record(record))
+    where = [messages[0].msg_id if word == "first" else word for word in where]
+    assert read(*where, "--type", "NONE").out == ""
+    assert len(decoded) < 200  # the first block after a cursor is, in which the cursor is found
 
 
 def test_follow_through_rotation(start: Run, fill: Run, path: Path) -> None:

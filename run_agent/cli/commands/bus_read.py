@@ -157,8 +157,7 @@ class _Reader:
 
     def _newest(self, count: int) -> Iterable[_Item]:
         """The newest ``count`` messages of the types, reading back only as far as needed."""
-        # If none match, follow from this id. Read before them, so that no message that arrives meanwhile is missed.
-        end = self._bus.last_id() if self._types and self._options["follow"] else None
+        end = self._end()
         wanted = count + self._options["raw"]  # --raw starts after the message before them
         messages = self._bus.read_messages(limit=wanted, types=self._types or None)
         if self._options["raw"]:
@@ -168,15 +167,23 @@ class _Reader:
 
     def _after(self, since_id: str | None) -> Iterator[_Item]:
         """The messages of the types after an id, with their records for --raw."""
-        items: Iterable[_Item]
         if self._options["raw"]:
-            items = self._bus.iter_stored(since_id)
-        else:
-            items = ((message, b"") for message in self._bus.iter_messages(since_id))
-        for message, record in items:
+            yield from self._stored_after(since_id)
+            return
+        self._last_id = self._end() or since_id
+        for message in self._bus.iter_messages(since_id, types=self._types or None):
+            self._last_id = message.msg_id
+            yield message, b""
+
+    def _stored_after(self, since_id: str | None) -> Iterator[_Item]:
+        for message, record in self._bus.iter_stored(since_id):
             self._last_id = message.msg_id
             if self._matches(message):
                 yield message, record
+
+    def _end(self) -> str | None:
+        """The id to follow from if no message matches. Taken before they are read, so that none is missed."""
+        return self._bus.last_id() if self._types and self._options["follow"] else None
 
     def _matches(self, message: Message) -> bool:
         return not self._types or message.type.upper() in self._types
