@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from functools import cache
@@ -129,12 +129,14 @@ class MessageBus:
         *,
         limit: int | None = None, first: int | None = None,
         types: Collection[str] | None = None, run_id: str | None = None, parent: str | None = None,
+        issue_id: str | None = None, sender: str | None = None, meta: Mapping[str, str] | None = None,
         start: datetime | None = None, end: datetime | None = None, text: str | None = None,
     ) -> list[Message]:  # fmt: skip
         """The messages after ``since_id`` (None: from the beginning) that match, oldest first.
 
         A message matches if all that is given holds: its type is one of ``types`` (in upper or
         lower case), its run is ``run_id`` ("": none), ``parent`` is the id of one of its parents,
+        its issue is ``issue_id``, ``sender`` is its ``meta.from``, it has all entries of ``meta``,
         its time lies from ``start`` up to, and not at, ``end`` (aware datetimes), and its body
         contains ``text`` (in upper or lower case).
 
@@ -146,7 +148,8 @@ class MessageBus:
             raise ValueError("give limit (the newest) or first (the oldest), not both")
         if min(limit or 0, first or 0) < 0:
             raise ValueError("limit and first count messages: 0 or more")
-        wanted = _wanted(types=types, run_id=run_id, parent=parent, start=start, end=end, text=text)
+        wanted = _wanted(types=types, run_id=run_id, parent=parent, issue_id=issue_id,
+                         sender=sender, meta=meta, start=start, end=end, text=text)  # fmt: skip
         if limit is not None and since_id is None and (self._backend_filters or not wanted):
             return self._backend.tail(limit, *wanted)
         with closing(self._read(since_id, *wanted)) as messages:
@@ -159,10 +162,12 @@ class MessageBus:
         since_id: str | None = None,
         *,
         types: Collection[str] | None = None, run_id: str | None = None, parent: str | None = None,
+        issue_id: str | None = None, sender: str | None = None, meta: Mapping[str, str] | None = None,
         start: datetime | None = None, end: datetime | None = None, text: str | None = None,
     ) -> Generator[Message, None, None]:  # fmt: skip
         """Like ``read_messages``, one after another and in constant memory."""
-        wanted = _wanted(types=types, run_id=run_id, parent=parent, start=start, end=end, text=text)
+        wanted = _wanted(types=types, run_id=run_id, parent=parent, issue_id=issue_id,
+                         sender=sender, meta=meta, start=start, end=end, text=text)  # fmt: skip
         return self._read(since_id, *wanted)
 
     def iter_stored(self, since_id: str | None = None) -> Generator[tuple[Message, bytes], None, None]:

@@ -1,4 +1,4 @@
-"""Which messages a caller wants: by type, run, parent, time and text. Loaded by reads that filter.
+"""Which messages a caller wants: by type, run, parent, issue, sender, meta, time and text. Loaded by reads that filter.
 
 ``matches`` decides on a message. Making one takes far longer than to look for a few bytes, so ``excludes`` decides
 on the bytes of a record first: what a message must have to match is in its record as it is, unless the
@@ -8,10 +8,11 @@ record is written in a way that may hide it (escapes, letters whose upper case i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
+from itertools import chain
 
-from messagebus.message import Message
+from messagebus.message import SENDER, Message
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 ODD_LETTERS = "ßıſﬀﬁﬂﬃﬄﬅﬆ"  # not in ASCII, but in upper case they are
@@ -30,6 +31,9 @@ class Filter:
         types: Collection[str] | None = None,
         run_id: str | None = None,
         parent: str | None = None,
+        issue_id: str | None = None,
+        sender: str | None = None,
+        meta: Mapping[str, str] | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
         text: str | None = None,
@@ -42,6 +46,10 @@ class Filter:
         self._types = None if types is None else frozenset(type_.upper() for type_ in types)
         self._run_id = run_id
         self._parent = parent
+        self._issue_id = issue_id
+        self._meta = list((meta or {}).items())
+        if sender is not None:
+            self._meta.append((SENDER, sender))
         self._start = start
         self._end = end
         self._text = None if text is None else text.casefold()
@@ -55,6 +63,8 @@ class Filter:
             (self._types is None or message.type.upper() in self._types)
             and (self._run_id is None or message.run_id == self._run_id)
             and (self._parent is None or any(parent.msg_id == self._parent for parent in message.parents))
+            and (self._issue_id is None or message.issue_id == self._issue_id)
+            and all(message.meta.get(key) == value for key, value in self._meta)
             and (self._start is None or message.ts >= self._start)
             and (self._end is None or message.ts < self._end)
             and (self._text is None or self._text in message.body.casefold())
@@ -83,7 +93,7 @@ class Filter:
         """For each condition: the words, in upper case, of which one must be in a record that matches."""
         if self._types is not None and all(map(_is_plain, self._types)) and "INFO" not in self._types:
             yield [type_.encode() for type_ in self._types]  # a message without a type is an INFO
-        for text in (self._run_id, self._parent):
+        for text in (self._run_id, self._parent, self._issue_id, *chain.from_iterable(self._meta)):
             if text and _is_plain(text):
                 yield [text.upper().encode()]
 

@@ -25,6 +25,7 @@ RUN_CRASH = "RUN_CRASH"
 
 ISSUE = "ISSUE"
 IDEMPOTENCY_KEY = "idempotency_key"  # in meta; see idempotency.py
+SENDER = "from"  # in meta: who says that the message is theirs
 
 _T = TypeVar("_T")
 _NO_META: Mapping[str, str] = {}  # a default: each object gets a dict of its own for it

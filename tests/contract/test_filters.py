@@ -37,13 +37,20 @@ TYPES = ["FACT", "fact", "Fact ", "QUESTION", "straße", "STRASSE"]
 RUNS = ["", "run-1", "RUN-1"]
 BODIES = ["", "The build is GREEN", "the build is green", "Straße", "a\nb", "é", "É"]
 PARENTS = ["P1", "p1", "P2"]
+ISSUES = ["", "I-1", "i-1"]
+METAS: list[dict[str, str]] = [
+    {}, {"from": "coder"}, {"from": "Coder", "tool": "x y"}, {"tool": "", "from": ""}, {"é": 'a "b" \\ c'},
+    {"tool": "from"},
+]  # fmt: skip
 TIMES = [T0 + timedelta(microseconds=n) for n in (-1_000_000, -1, 0, 1, 1_000_000)]
 
 DRAFTS = st.builds(
-    lambda type_, run_id, body, parents, ts: Draft(type_, "demo", body, run_id=run_id, parents=parents, ts=ts),
+    lambda type_, run_id, body, parents, ts, issue_id, meta: Draft(
+        type_, "demo", body, run_id=run_id, parents=parents, ts=ts, issue_id=issue_id, meta=meta
+    ),
     st.sampled_from(TYPES), st.sampled_from(RUNS), st.sampled_from(BODIES),
     st.lists(st.sampled_from([*PARENTS, Parent("P1", "answers"), Parent("P2", "closes")]), max_size=2),
-    st.sampled_from(TIMES),
+    st.sampled_from(TIMES), st.sampled_from(ISSUES), st.sampled_from(METAS),
 )  # fmt: skip
 CONDITIONS = st.fixed_dictionaries(
     {},
@@ -51,6 +58,9 @@ CONDITIONS = st.fixed_dictionaries(
         "types": st.none() | st.lists(st.sampled_from([*TYPES, "NONE"]), max_size=3),
         "run_id": st.none() | st.sampled_from([*RUNS, "run-2"]),
         "parent": st.none() | st.sampled_from([*PARENTS, "P"]),
+        "issue_id": st.none() | st.sampled_from([*ISSUES, "I-2"]),
+        "sender": st.none() | st.sampled_from(["coder", "Coder", "", "other"]),
+        "meta": st.none() | st.sampled_from([*METAS, {"from": "other"}]),
         "start": st.none() | st.sampled_from(TIMES),
         "end": st.none() | st.sampled_from(TIMES),
         "text": st.none() | st.sampled_from(["", "green", "GREEN", "STRASSE", "É", "x"]),
@@ -65,6 +75,9 @@ def matching(messages: list[Message], wanted: dict[str, Any]) -> list[Message]:
         "types": lambda message: message.type.upper() in [type_.upper() for type_ in wanted["types"]],
         "run_id": lambda message: message.run_id == wanted["run_id"],
         "parent": lambda message: wanted["parent"] in [parent.msg_id for parent in message.parents],
+        "issue_id": lambda message: message.issue_id == wanted["issue_id"],
+        "sender": lambda message: message.meta.get("from") == wanted["sender"],
+        "meta": lambda message: wanted["meta"].items() <= message.meta.items(),
         "start": lambda message: wanted["start"] <= message.ts,
         "end": lambda message: message.ts < wanted["end"],
         "text": lambda message: wanted["text"].casefold() in message.body.casefold(),
@@ -119,7 +132,16 @@ def log(bus: MessageBus) -> tuple[MessageBus, list[Message]]:
     posted = [
         bus.append_message(Draft("FACT", "demo", "The build is green", run_id="run-1", ts=T0)),
         bus.append_message(Draft("Question", "demo", "Straße?", parents=[UNKNOWN], ts=T0 + timedelta(hours=1))),
-        bus.append_message(Draft("fact", "demo", "No", parents=[Parent("a", "answers"), Parent("b")])),
+        bus.append_message(
+            Draft(
+                "fact",
+                "demo",
+                "No",
+                parents=[Parent("a", "answers"), Parent("b")],
+                issue_id="I-1",
+                meta={"from": "coder", "tool": "shell"},
+            )
+        ),
     ]
     return bus, posted
 
@@ -130,6 +152,9 @@ def log(bus: MessageBus) -> tuple[MessageBus, list[Message]]:
         ({"types": ["fact"]}, [0, 2]), ({"types": {"QUESTION", "none"}}, [1]), ({"types": []}, []),
         ({"run_id": "run-1"}, [0]), ({"run_id": ""}, [1, 2]), ({"run_id": "RUN-1"}, []),
         ({"parent": UNKNOWN}, [1]), ({"parent": "b"}, [2]), ({"parent": ""}, []),
+        ({"issue_id": "I-1"}, [2]), ({"issue_id": ""}, [0, 1]), ({"sender": "coder"}, [2]), ({"sender": ""}, []),
+        ({"meta": {"tool": "shell"}}, [2]), ({"meta": {"tool": "shell", "a": "b"}}, []), ({"meta": {}}, [0, 1, 2]),
+        ({"sender": "coder", "meta": {"from": "other"}}, []),
         ({"start": T0}, [0, 1, 2]), ({"end": T0}, []), ({"start": T0, "end": T0 + timedelta(hours=1)}, [0]),
         ({"start": (T0 + timedelta(hours=1)).astimezone(timezone(timedelta(hours=5)))}, [1, 2]),
         ({"text": "GREEN"}, [0]), ({"text": "strasse"}, [1]), ({"text": ""}, [0, 1, 2]),

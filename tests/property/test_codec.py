@@ -460,6 +460,9 @@ FILTERS = st.builds(
     | st.lists(st.sampled_from(["FACT", "INFO", "TEXT", "Y", "YES", "I", "ISSUE", "STRASSE", "FIST"]), max_size=2),
     run_id=st.none() | st.sampled_from(["", "run-7", "007", "yes"]),
     parent=st.none() | st.sampled_from([ID, "x", "M"]),
+    issue_id=st.none() | st.sampled_from(["", "x", "I-1"]),
+    sender=st.none() | st.sampled_from(["", "coder", "yes"]),
+    meta=st.none() | st.sampled_from([{}, {"tool": "shell"}, {"from": "coder"}, {"yes": ""}]),
     text=st.none() | st.sampled_from(["", "hi", "text", "---", "é", "\n", "s", "by hand", "\ufffd"]),
 )  # fmt: skip
 ODD_HEADERS = st.sampled_from(
@@ -467,6 +470,8 @@ ODD_HEADERS = st.sampled_from(
      "type: \ufb01\ufb06\n".encode(),
      b"type: >\n  FA\n  CT\n",
      b"run_id: 'run-7'\n", b'run_id: "run\\x2d7"\n', b"run_id: run-7\n", b"{type: FACT, run_id: run-7}\n", b"",
+     b"issue_id: 'I-1'\n", b'issue_id: "I\\x2d1"\n', b"meta:\n  from: coder\n", b"meta: {tool: shell, yes:}\n",
+     b'meta:\n  "fr\\x6fm": "cod\\x65r"\n', b"type: ISSUE\nissue_id: x\n", b"type: ISSUE\n",
      b'"ty\\x70e": FACT\n', b"parents: [x, M]\n", b"parents:\n- msg_id: x\n", b"? type\n: FACT\n"]
 )  # fmt: skip
 ODD_LOGS = st.lists(
