@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         LockTimeoutError,
         SinceIDNotFoundError,
     )
+    from messagebus.filters import Filter
     from messagebus.merge import merge_logs
     from messagebus.merge_files import merge_files
     from messagebus.message import RUN_CRASH, RUN_START, RUN_STOP, Draft, Link, Message, Parent
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "MessageBus": "bus",
     "discover_bus": "discovery",
+    "Filter": "filters",
     "MemoryBackend": "backends.memory",
     "check_bus": "repair.check",
     "Finding": "repair.findings",
@@ -91,6 +93,7 @@ __all__ = [
     "BusNotFoundError",
     "Draft",
     "DurabilityError",
+    "Filter",
     "Finding",
     "GapWarning",
     "IdempotencyConflictError",

@@ -22,6 +22,7 @@ _REPLACEMENT = "\ufffd"  # what a torn body may end in, and the bytes of its rec
 class Filter:
     """A condition on messages: all that is given must hold, and None holds for every message.
 
+    The arguments mean what they mean in ``MessageBus.read_messages``.
     Raises TypeError for ``types`` that is a single text, ValueError for a time without a zone.
     """
 

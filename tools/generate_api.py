@@ -37,7 +37,7 @@ LINE = 90  # columns of a signature
 COLUMNS = 100  # of prose
 DESCRIBED = re.compile(r"^(\w+): ")  # what describes a parameter
 SECTIONS = {
-    "The bus": ("MessageBus", "MemoryBackend", "discover_bus"),
+    "The bus": ("MessageBus", "Filter", "MemoryBackend", "discover_bus"),
     "Messages": ("Draft", "Message", "Parent", "Link", "RUN_START", "RUN_STOP", "RUN_CRASH"),
     "Checking, repairing, merging": ("check_bus", "Finding", "repair_bus", "Repaired", "merge_logs", "merge_files"),
 }

@@ -4,6 +4,7 @@ main          the table of verbs, and the one place where an error becomes an ex
 commands/     one file a verb
 context       which bus and which project: flags, environment, inference
 options       options that several verbs take
+moments       what --since and --until name: a message or a time
 output        text and JSON lines; the only writer of stdout
 wrapping      text wrapped to the width of a terminal
 jsonl         reading and posting the JSON lines of ``post --jsonl``

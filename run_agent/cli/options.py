@@ -59,6 +59,58 @@ def bus_options(command: _F) -> _F:
     return command
 
 
+def filter_options(command: _F) -> _F:
+    """The options that select messages; ``given_filter`` reads them."""
+    for option in (
+        click.option(
+            "--until", metavar="WHEN", help="Only messages up to this one, or before a time, written as for --since."
+        ),
+        click.option(
+            "--since",
+            metavar="WHEN",
+            help="Only messages after this one (MSG-... or id:ID), or since a time (2026-11-21T03:14; 1h, 7d: ago).",
+        ),
+        click.option(
+            "--meta", multiple=True, metavar="KEY=VALUE", help="Only with this entry in meta; may be repeated."
+        ),
+        click.option("--from", "sender", metavar="NAME", help="Only messages of this sender (meta.from)."),
+        click.option("--issue", "issue_id", metavar="ID", help="Only messages of this issue."),
+        click.option("--parent", metavar="ID", help="Only messages that refer to this one."),
+        click.option("--run", "run_id", metavar="ID", help="Only messages of this run."),
+        click.option(
+            "--type",
+            "types",
+            multiple=True,
+            metavar="TYPE",
+            shell_complete=complete_type,
+            help="Only messages of this type, in upper or lower case; may be repeated.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def given_filter(options: dict[str, Any]) -> dict[str, Any]:
+    """What the filter options but ``--since`` and ``--until`` say, as arguments of ``read_messages``."""
+    given = {name: options[name] for name in ("run_id", "parent", "issue_id", "sender") if options[name] is not None}
+    if options["types"]:
+        given["types"] = {type_.upper() for type_ in options["types"]}
+    if options["meta"]:
+        given["meta"] = meta_of(options["meta"])
+    return given
+
+
+def meta_of(pairs: tuple[str, ...]) -> dict[str, str]:
+    """The entries that ``--meta`` gives. Raises UsageError."""
+    meta = {}
+    for text in pairs:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--meta {text!r} has no '=': write --meta KEY=VALUE.")
+        meta[key] = value
+    return meta
+
+
 def complete_type(_ctx: click.Context, _param: click.Parameter, prefix: str) -> list[str]:
     """The customary types that start with ``prefix`` in any case."""
     return [type_ for type_ in TYPES if type_.startswith(prefix.upper())]

@@ -50,7 +50,7 @@ def completed(program: Run, monkeypatch: pytest.MonkeyPatch, shell: str, *words:
     [
         (["b"], ["plain,bus"]),
         (["bus", ""], ["plain,post", "plain,read", "plain,discover", "plain,check", "plain,merge"]),
-        (["bus", "read", "--f"], ["plain,--follow"]),
+        (["bus", "read", "--fo"], ["plain,--follow"]),
         (["completion", "z"], ["plain,zsh"]),
         (["bus", "post", "--type", "D"], ["plain,DECISION"]),
         (["bus", "read", "--type", "run_st"], ["plain,RUN_START", "plain,RUN_STOP"]),
@@ -144,7 +144,7 @@ def test_in_bash_itself(run: Run, tmp_path: Path) -> None:
     ("begun", "expected"),
     [
         ("bus r", ["read\tShow messages, and follow new ones."]),
-        ("bus read --typ", ["--type\tShow only messages of this type, in upper or lower case; may be repeated."]),
+        ("bus read --typ", ["--type\tOnly messages of this type, in upper or lower case; may be repeated."]),
         ("bus post --project sh", ["shop"]),
         ("bus post --project demo --task ", ["t1", "t2"]),
         ("bus post --type AN", ["ANSWER"]),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,11 @@ def test_one_message(read: Run, refused: Run, hundred: list[Message]) -> None:
     refused(read("--id", "MSG-none"), 1, "there is no message MSG-none")
 
 
-@pytest.mark.parametrize("other", [["--follow"], ["--tail", "3"], ["--since", "x"], ["--type", "FACT"]])
+@pytest.mark.parametrize(
+    "other",
+    [["--follow"], ["--tail", "3"], ["--since", "x"], ["--type", "FACT"], ["--first", "1"], ["--until", "1h"],
+     ["--run", ""], ["--parent", "x"], ["--issue", "x"], ["--from", "x"], ["--meta", "a=b"]],
+)  # fmt: skip
 def test_one_message_contradicts_any_choice(other: list[str], read: Run, refused: Run) -> None:
     refused(read("--id", "x", *other), 2, "--id", other[0])
 
@@ -169,6 +174,93 @@ def test_types(read: Run, fill: Run) -> None:
     assert bodies(read("--json", "--type", "QUESTION")) == ["QUESTION"] * 20
     assert bodies(read("--json", "--type", "QUESTION", "--tail", "0")) == ["QUESTION"] * 30
     assert bodies(read("--json", "--type", "QUESTION", "--tail", "2")) == ["QUESTION"] * 2
+
+
+@pytest.fixture
+def various(path: Path) -> list[Message]:
+    """Four messages, posted three days ago, two hours ago, and now twice."""
+    now = datetime.now(UTC)
+    with MessageBus(path) as bus:
+        first = bus.append_message(Draft("QUESTION", "p", "a", run_id="r1", ts=now - timedelta(days=3)))
+        return [
+            first,
+            bus.append_message(
+                Draft("ANSWER", "p", "b", parents=[first.msg_id], meta={"from": "olga", "tool": "sh"},
+                      ts=now - timedelta(hours=2))
+            ),
+            bus.append_message(Draft("ISSUE", "p", "c", run_id="r1", issue_id="I-1", meta={"from": "olga"})),
+            bus.append_message(Draft("FACT", "p", "d", meta={"tool": "sh"})),
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flags", "shown"),
+    [
+        (["--run", "r1"], "ac"), (["--run", ""], "bd"), (["--parent", "<a>"], "b"), (["--issue", "I-1"], "c"),
+        (["--from", "olga"], "bc"), (["--from", "Olga"], ""), (["--meta", "tool=sh"], "bd"), (["--meta", "tool="], ""),
+        (["--meta", "tool=sh", "--meta", "from=olga"], "b"), (["--from", "olga", "--type", "issue"], "c"),
+        (["--since", "1d"], "bcd"), (["--since", "1h30m"], "cd"), (["--until", "1d"], "a"),
+        (["--since", "1w", "--until", "60m"], "ab"), (["--since", "2020-01-01"], "abcd"),
+        (["--until", "2020-01-01"], ""),
+        (["--since", "<a>"], "bcd"), (["--since", "id:<b>"], "cd"), (["--until", "<b>"], "ab"),
+        (["--since", "<a>", "--until", "<c>"], "bc"), (["--since", "<c>", "--until", "<a>"], ""),
+        (["--since", "<b>", "--until", "<b>"], ""), (["--since", "<a>", "--until", "<c>", "--from", "olga"], "bc"),
+        (["--until", "<c>", "--run", ""], "b"), (["--until", "<c>", "--tail", "1"], "c"),
+        (["--since", "1d", "--until", "<c>"], "bc"), (["--since", "<a>", "--until", "1h"], "b"),
+        (["--first", "2"], "ab"), (["--first", "1", "--from", "olga"], "b"),
+        (["--first", "9", "--since", "<a>"], "bcd"),
+        (["--tail", "1", "--since", "1d"], "d"), (["--tail", "0", "--meta", "tool=sh"], "bd"),
+    ],
+)  # fmt: skip
+def test_filters(read: Run, various: list[Message], flags: list[str], shown: str) -> None:
+    ids = {f"<{message.body}>": message.msg_id for message in various}
+    for name, msg_id in ids.items():
+        flags = [flag.replace(name, msg_id) for flag in flags]
+    result = read("--json", *flags)
+    assert "".join(json.loads(line)["body"] for line in result.out.splitlines()) == shown
+    assert (result.code, "No messages" in result.err) == (0, not shown)
+    records = read("--raw", *flags).out
+    assert [line for line in records.splitlines() if line in "abcd" and line] == [*shown]
+
+
+@pytest.mark.parametrize("flag", ["--since", "--until"])
+@pytest.mark.parametrize("name", ["MSG-none", "id:1h", "yesterday", "2026-13-01", "1y"])
+def test_what_is_neither_time_nor_known_id(read: Run, refused: Run, fill: Run, flag: str, name: str) -> None:
+    fill("x")
+    refused(read(flag, name), 4, f"no message {name.removeprefix('id:')}")
+
+
+@pytest.mark.parametrize("flag", ["--since", "--until"])
+@pytest.mark.parametrize("time", ["999999w", "0001-01-01T00:00+14:00"])
+def test_times_that_no_message_has(read: Run, refused: Run, fill: Run, flag: str, time: str) -> None:
+    fill("x")
+    refused(read(flag, time), 2, time, "year")
+
+
+def test_a_foreign_id_that_looks_like_a_duration(read: Run, path: Path) -> None:
+    path.write_text(record("1h", "a") + "\n" + record("x", "b"))
+    assert bodies(read("--json", "--since", "id:1h")) == ["b"]
+    assert bodies(read("--json", "--until", "id:1h")) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        (["--first", "1", "--tail", "1"], ["--first", "--tail"]),
+        (["--first", "1", "--follow"], ["--first", "--follow"]),
+        (["--first", "0"], ["--first"]), (["--until", "1h", "--follow"], ["--until", "--follow"]),
+        (["--meta", "x"], ["--meta", "'='"]),
+    ],
+)  # fmt: skip
+def test_contradictory_choices(read: Run, refused: Run, fill: Run, flags: list[str], names: list[str]) -> None:
+    fill("x")
+    refused(read(*flags), 2, *names)
+
+
+def test_an_empty_answer_says_that_something_had_to_match(read: Run, fill: Run, path: Path) -> None:
+    fill("x")
+    assert read("--from", "olga", "--type", "FACT").err == f"No messages of type FACT that match in {path}.\n"
+    assert read("--since", "2999-01-01").err == f"No messages since 2999-01-01 in {path}.\n"
 
 
 def test_archives_are_part_of_it(read: Run, path: Path) -> None:
@@ -380,6 +472,17 @@ def test_follow_one_type(start: Run, fill: Run, path: Path) -> None:
     fill("no", type_="QUESTION")
     fill("yes", type_="ANSWER")
     assert body(running) == "yes"
+
+
+def test_follow_one_sender_since_a_time(start: Run, path: Path) -> None:
+    with MessageBus(path) as bus:
+        mine, other = ({"meta": {"from": name}} for name in ("olga", "jan"))
+        bus.append_message(Draft("FACT", "p", "old", ts=datetime.now(UTC) - timedelta(days=3), **mine))
+        bus.append_message(Draft("FACT", "p", "shown", **mine))
+        running = follow(start, path, "--from", "olga", "--since", "1d")
+        assert body(running) == "shown"
+        bus.append_messages([Draft("FACT", "p", "no", **other), Draft("FACT", "p", "next", **mine)])
+        assert body(running) == "next"
 
 
 def test_follow_one_type_after_an_id(start: Run, fill: Run, path: Path) -> None:

@@ -370,7 +370,7 @@ def test_a_durability_error_names_the_ids() -> None:
 
 def test_the_public_names() -> None:
     assert set(messagebus.__all__) == {
-        "BusError", "BusNotFoundError", "Draft", "DurabilityError", "Finding", "GapWarning",
+        "BusError", "BusNotFoundError", "Draft", "DurabilityError", "Filter", "Finding", "GapWarning",
         "IdempotencyConflictError", "InvalidBusPathError", "InvalidMessageError", "Link", "LockTimeoutError",
         "MemoryBackend", "Repaired", "Message", "MessageBus", "Parent", "RUN_CRASH", "RUN_START", "RUN_STOP",
         "SinceIDNotFoundError", "check_bus", "discover_bus", "repair_bus", "merge_logs", "merge_files",

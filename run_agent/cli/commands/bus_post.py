@@ -11,7 +11,7 @@ import click
 
 from messagebus import BusError, Draft, InvalidMessageError, Link, Message, MessageBus, Parent
 from run_agent.cli import context, output
-from run_agent.cli.options import bus_options, complete_type
+from run_agent.cli.options import bus_options, complete_type, meta_of
 
 _SCISSORS = "<!-- Write the message above this line. An empty message is not posted. -->"
 
@@ -161,7 +161,7 @@ def _draft(fields: dict[str, str], options: dict[str, Any]) -> Draft:
         issue_id=options["issue_id"],
         parents=_parents(options),
         links=_links(options),
-        meta=_meta(options),
+        meta=meta_of(options["meta"]),
         project_id=fields["project_id"],
         task_id=fields.get("task_id", ""),
         run_id=fields.get("run_id", ""),
@@ -175,16 +175,6 @@ def _parents(options: dict[str, Any]) -> list[Parent]:
 
 def _links(options: dict[str, Any]) -> list[Link]:
     return [Link(url) for url in options["links"]]
-
-
-def _meta(options: dict[str, Any]) -> dict[str, str]:
-    pairs = {}
-    for text in options["meta"]:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise click.UsageError(f"--meta {text!r} has no '=': write --meta KEY=VALUE.")
-        pairs[key] = value
-    return pairs
 
 
 def _body(options: dict[str, Any], max_bytes: int) -> str:
@@ -248,7 +238,7 @@ def _post_lines(bus: MessageBus, fields: dict[str, str], options: dict[str, Any]
         "parents": [parent.msg_id for parent in _parents(options)],
         "relations": [{"msg_id": parent.msg_id, "kind": parent.kind} for parent in _parents(options) if parent.kind],
         "links": [{"url": link.url} for link in _links(options)],
-        "meta": _meta(options),
+        "meta": meta_of(options["meta"]),
         **fields,
     }
     poster = jsonl.Poster(bus, defaults, copy=options["copy"], show=lambda messages: _print(messages, options))

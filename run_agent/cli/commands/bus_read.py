@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import click
 
 from messagebus import BusNotFoundError, Message, MessageBus, SinceIDNotFoundError
 from run_agent.cli import context, output, streams
-from run_agent.cli.options import bus_options, complete_type
+from run_agent.cli.options import bus_options, filter_options, given_filter
 
 _POLL_INTERVAL = 0.5  # seconds; file events, if the system has them, are faster
 _TAIL = 20
+
+_CHOICES = {  # among messages, which --id leaves no room for
+    "tail": "--tail", "first": "--first", "since": "--since", "until": "--until", "follow": "--follow",
+    "types": "--type", "run_id": "--run", "parent": "--parent", "issue_id": "--issue", "sender": "--from",
+    "meta": "--meta",
+}  # fmt: skip
 
 _Item = tuple[Message, bytes]  # a message, and its record as stored if --raw shows it, else b""
 
@@ -23,17 +30,10 @@ _Item = tuple[Message, bytes]  # a message, and its record as stored if --raw sh
 @click.command(short_help="Show messages, and follow new ones.")
 @bus_options
 @click.option("--tail", type=int, metavar="N", help=f"Show the newest N messages; 0 or less shows all. [{_TAIL}]")
-@click.option("--since", metavar="ID", help="Show every message after this one (with --tail: the newest N of them).")
+@click.option("--first", type=click.IntRange(min=1), metavar="N", help="Show the oldest N messages.")
 @click.option("--id", "msg_id", metavar="ID", help="Show only this message.")
 @click.option("--follow", "-f", is_flag=True, help="Then show each new message as it arrives.")
-@click.option(
-    "--type",
-    "types",
-    multiple=True,
-    metavar="TYPE",
-    shell_complete=complete_type,
-    help="Show only messages of this type, in upper or lower case; may be repeated.",
-)
+@filter_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line per message, exact.")
 @click.option("--raw", is_flag=True, help="Print the records as they are stored, exact.")
 @click.option("--long", "-l", is_flag=True, help="Show id, run, parents and all other fields too.")
@@ -49,6 +49,7 @@ def read(**options: Any) -> int:
       run-agent bus read --follow
       run-agent bus read --project demo --task t1 --type QUESTION --long
       run-agent bus read --since MSG-01KAJ3M2Q8Z0V4T5R6W7X8Y9ZA --json | jq -r .body
+      run-agent bus read --since 1h --from reviewer --meta tool=shell
       run-agent bus read --tail 0 --raw > copy.md
     """
     _refuse_contradictions(options)
@@ -69,9 +70,13 @@ def read(**options: Any) -> int:
 def _refuse_contradictions(options: dict[str, Any]) -> None:
     if options["as_json"] + options["raw"] + options["long"] > 1:
         raise click.UsageError("--json, --raw and --long are three output formats: give one of them.")
-    with_id = [name for name in ("tail", "since", "follow", "types") if options[name] not in (None, False, ())]
-    if options["msg_id"] is not None and with_id:
-        raise click.UsageError(f"--id shows one message: leave out --{with_id[0].rstrip('s')}.")
+    given = [option for name, option in _CHOICES.items() if options[name] not in (None, False, ())]
+    if options["msg_id"] is not None and given:
+        raise click.UsageError(f"--id shows one message: leave out {given[0]}.")
+    if options["first"] is not None and (options["tail"] is not None or options["follow"]):
+        raise click.UsageError("--first shows the oldest messages, --tail and --follow the newest: give one of them.")
+    if options["until"] is not None and options["follow"]:
+        raise click.UsageError("--until names an end, and --follow waits for more: give one of them.")
 
 
 def _refuse_missing(bus: MessageBus, path: str) -> None:
@@ -89,10 +94,35 @@ class _Reader:
         self._bus = bus
         self._path = path
         self._options = options
-        self._types = {type_.upper() for type_ in options["types"]}
+        self._filter = given_filter(options)
+        self._last_id = self._moment("since", "start")
+        self._until_id = self._moment("until", "end")
+        self._wanted = self._condition()
         self._colour = output.is_terminal() and context.allows_colour()
-        self._last_id: str | None = options["since"]
         self._shown = 0
+
+    def _moment(self, option: str, name: str) -> str | None:
+        """The id that an option names. A time becomes the condition ``name``."""
+        text = self._options[option]
+        if text is None:
+            return None
+        from datetime import UTC, datetime
+
+        from run_agent.cli.moments import moment
+
+        found = moment(text, datetime.now(UTC))
+        if isinstance(found, str):
+            return found
+        self._filter[name] = found
+        return None
+
+    def _condition(self) -> Callable[[Message], bool] | None:
+        """Which messages match; None: all do."""
+        if not self._filter:
+            return None
+        from messagebus import Filter
+
+        return Filter(**self._filter).matches
 
     def show_one(self) -> int:
         """Show the message that --id names."""
@@ -141,52 +171,70 @@ class _Reader:
                 "cut off by a crash, or was shortened in an editor."
             )
         elif not self._shown and not self._options["follow"]:
-            types = f" of type {' or '.join(self._options['types'])}" if self._types else ""
-            after = f" after {self._options['since']}" if self._options["since"] is not None else ""
+            types = f" of type {' or '.join(self._options['types'])}" if self._options["types"] else ""
+            others = self._filter.keys() - {"types", "start"} or self._until_id
+            matching = " that match" if others else ""
+            word = "since" if "start" in self._filter else "after"
+            after = f" {word} {self._options['since']}" if self._options["since"] is not None else ""
             missing = "" if os.path.lexists(self._path) else ", which does not exist"
-            output.warn(f"No messages{types}{after} in {self._path}{missing}.")
+            output.warn(f"No messages{types}{matching}{after} in {self._path}{missing}.")
 
     def _select(self) -> Iterable[_Item]:
-        tail, since = self._options["tail"], self._options["since"]
+        since, tail, first = self._last_id, self._options["tail"], self._options["first"]
+        if first is not None:
+            return islice(self._after(since), first)
         if tail is None:
-            tail = _TAIL if since is None else 0
+            tail = _TAIL if self._options["since"] is None else 0
         if tail <= 0:
             return self._after(since)
         tail = min(tail, sys.maxsize // 8)
-        return self._newest(tail) if since is None else deque(self._after(since), tail)
+        if since is None and self._until_id is None:
+            return self._newest(tail)
+        return deque(self._after(since), tail)
 
     def _newest(self, count: int) -> Iterable[_Item]:
-        """The newest ``count`` messages of the types, reading back only as far as needed."""
+        """The newest ``count`` messages that match, reading back only as far as needed."""
         end = self._end()
         wanted = count + self._options["raw"]  # --raw starts after the message before them
-        messages = self._bus.read_messages(limit=wanted, types=self._types or None)
+        messages = self._bus.read_messages(limit=wanted, **self._filter)
         if self._options["raw"]:
             return self._after(messages[0].msg_id if len(messages) > count else None)
         self._last_id = messages[-1].msg_id if messages else end
         return [(message, b"") for message in messages]
 
     def _after(self, since_id: str | None) -> Iterator[_Item]:
-        """The messages of the types after an id, with their records for --raw."""
-        if self._options["raw"]:
-            yield from self._stored_after(since_id)
-            return
-        self._last_id = self._end() or since_id
-        for message in self._bus.iter_messages(since_id, types=self._types or None):
-            self._last_id = message.msg_id
-            yield message, b""
+        """The messages after an id that match, with their records for --raw."""
+        if self._until_id is not None:
+            yield from self._between(since_id, self._until_id)
+        elif self._options["raw"]:
+            for message, record in self._bus.iter_stored(since_id):
+                self._last_id = message.msg_id
+                if self._matches(message):
+                    yield message, record
+        else:
+            self._last_id = self._end() or since_id
+            for message in self._bus.iter_messages(since_id, **self._filter):
+                self._last_id = message.msg_id
+                yield message, b""
 
-    def _stored_after(self, since_id: str | None) -> Iterator[_Item]:
+    def _between(self, since_id: str | None, until_id: str) -> Iterator[_Item]:
+        """The messages after one id, up to another, that match. Raises SinceIDNotFoundError for either."""
+        if self._bus.get_message(until_id) is None:
+            raise SinceIDNotFoundError(self._path, until_id)
+        if since_id is not None and all(message.msg_id != until_id for message in self._bus.iter_messages(since_id)):
+            return  # it is before the other
         for message, record in self._bus.iter_stored(since_id):
-            self._last_id = message.msg_id
             if self._matches(message):
                 yield message, record
+            if message.msg_id == until_id:
+                return
 
     def _end(self) -> str | None:
         """The id to follow from if no message matches. Taken before they are read, so that none is missed."""
-        return self._bus.last_id() if self._types and self._options["follow"] else None
+        return self._bus.last_id() if self._wanted and self._options["follow"] else None
 
     def _matches(self, message: Message) -> bool:
-        return not self._types or message.type.upper() in self._types
+        return self._wanted is None or self._wanted(message)
 
     def _show_all(self, items: Iterable[_Item]) -> None:
         for message, record in items:
