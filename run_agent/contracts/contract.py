@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from run_agent.contracts.messages import JSONL_LINE, MESSAGE, POST, POST_ANYWHERE
+from run_agent.contracts.messages import COPIED_LINE, JSONL_LINE, MESSAGE, POST, POST_ANYWHERE
 from run_agent.contracts.requests import KEY, SEEN
 from run_agent.contracts.words import DIALECT, TEXT, Schema, about, list_of, record
 
@@ -82,7 +82,7 @@ CONTRACTS = {
     for contract in (
         Contract(
             "bus post", "write", "Store a message, or one for each JSON line.",
-            takes={"--jsonl": JSONL_LINE, "--jsonl --copy": MESSAGE}, gives={"--json": MESSAGE},
+            takes={"--jsonl": JSONL_LINE, "--jsonl --copy": COPIED_LINE}, gives={"--json": MESSAGE},
         ),
         Contract("bus read", "read", "Show messages, and follow.", gives={"--json": MESSAGE}),
         Contract(

@@ -93,3 +93,9 @@ JSONL_LINE: Schema = record(
         {"body": "three", "links": [{"url": "https://ci.example"}], "idempotency_key": "build-7"},
     ],
 }
+
+COPIED_LINE: Schema = JSONL_LINE | {
+    "properties": {**JSONL_LINE["properties"], "meta": _META, "msg_id": TEXT, "intact": {"type": "boolean"}},
+    "description": "One line of 'bus post --jsonl --copy': what 'bus read --json' printed. Its id is not kept.",
+    "examples": [_EXAMPLE, {"project_id": "demo", "body": "x", "meta": {"idempotency_key": "build-8"}}],
+}

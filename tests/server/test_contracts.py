@@ -84,11 +84,12 @@ def test_the_fields_are_those_of_a_draft() -> None:
             Draft.from_json({name: 1})
 
 
-def test_examples_of_lines_are_posted(tmp_path: Path) -> None:
-    lines = "\n".join(map(json.dumps, JSONL_LINE["examples"]))
-    done = run(tmp_path, "bus", "post", "--bus", "B.md", "--project", "p", "--jsonl", "--json", stdin=lines)
-    assert done.returncode == 0, done.stderr
-    assert len(check("bus post", "--json", done.stdout)) == len(JSONL_LINE["examples"])
+@pytest.mark.parametrize(("flags", "schema"), CONTRACTS["bus post"].takes.items())
+def test_examples_of_lines_are_posted(tmp_path: Path, flags: str, schema: dict[str, Any]) -> None:
+    lines = "\n".join(map(json.dumps, schema["examples"]))
+    done = run(tmp_path, "bus", "post", "--bus", "B.md", "--project", "p", *flags.split(), "--json", stdin=lines)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(check("bus post", "--json", done.stdout)) == len(schema["examples"])
 
 
 @pytest.mark.parametrize(("path", "schema"), CONTRACTS["serve"].takes.items())
