@@ -136,7 +136,7 @@ class MessageBus:
 
         A message matches if all that is given holds: its type is one of ``types`` (in upper or
         lower case), its run is ``run_id`` ("": none), ``parent`` is the id of one of its parents,
-        its issue is ``issue_id``, ``sender`` is its ``meta.from``, it has all entries of ``meta``,
+        its issue is ``issue_id``, its ``meta.from`` is ``sender`` ("": none), ``meta`` is in its meta,
         its time lies from ``start`` up to, and not at, ``end`` (aware datetimes), and its body
         contains ``text`` (in upper or lower case).
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
-from itertools import chain
 
 from messagebus.message import SENDER, Message
 
@@ -48,9 +47,8 @@ class Filter:
         self._run_id = run_id
         self._parent = parent
         self._issue_id = issue_id
-        self._meta = list((meta or {}).items())
-        if sender is not None:
-            self._meta.append((SENDER, sender))
+        self._sender = sender
+        self._meta = dict(meta or {})
         self._start = start
         self._end = end
         self._text = None if text is None else text.casefold()
@@ -65,7 +63,8 @@ class Filter:
             and (self._run_id is None or message.run_id == self._run_id)
             and (self._parent is None or any(parent.msg_id == self._parent for parent in message.parents))
             and (self._issue_id is None or message.issue_id == self._issue_id)
-            and all(message.meta.get(key) == value for key, value in self._meta)
+            and (self._sender is None or message.meta.get(SENDER, "") == self._sender)
+            and self._meta.items() <= message.meta.items()
             and (self._start is None or message.ts >= self._start)
             and (self._end is None or message.ts < self._end)
             and (self._text is None or self._text in message.body.casefold())
@@ -94,7 +93,7 @@ class Filter:
         """For each condition: the words, in upper case, of which one must be in a record that matches."""
         if self._types is not None and all(map(_is_plain, self._types)) and "INFO" not in self._types:
             yield [type_.encode() for type_ in self._types]  # a message without a type is an INFO
-        for text in (self._run_id, self._parent, self._issue_id, *chain.from_iterable(self._meta)):
+        for text in (self._run_id, self._parent, self._issue_id, self._sender, *self._meta, *self._meta.values()):
             if text and _is_plain(text):
                 yield [text.upper().encode()]
 

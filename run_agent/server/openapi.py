@@ -30,6 +30,7 @@ _FILTERS = [
     _parameter("msg_id", TEXT, about="Only the message with this id, which may hold any character."),
     _TYPE,
     _parameter("run_id", TEXT, about="Only messages of this run."),
+    _parameter("sender", TEXT, about="Only messages of this sender (meta.from), which is not verified."),
     _parameter("parent", TEXT, about="Only messages that have this message as a parent."),
     _parameter(
         "text",

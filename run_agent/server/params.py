@@ -28,7 +28,8 @@ _DEFAULT_TYPE = "USER"
 POST_FIELDS = tuple(POST["properties"])
 _BUS_FIELDS = ("project_id", "task_id")
 LIST_PARAMETERS = (
-    *_BUS_FIELDS, "after", "before", "limit", "first", "msg_id", "type", "run_id", "parent", "text", "from", "until"
+    *_BUS_FIELDS, "after", "before", "limit", "first", "msg_id", "type", "run_id", "sender", "parent", "text", "from",
+    "until",
 )  # fmt: skip
 MAX_TASKS = 500  # on one result page
 _DEFAULT_TASKS = 50
@@ -46,6 +47,7 @@ class ListQuery:
     msg_id: str | None = None
     types: frozenset[str] | None = None
     run_id: str | None = None
+    sender: str | None = None
     parent: str | None = None
     text: str | None = None
     start: float | None = None
@@ -54,8 +56,7 @@ class ListQuery:
     @property
     def is_plain(self) -> bool:
         """Are there no filters: nothing but ``since``, ``limit`` and ``first``?"""
-        filters = (self.before, self.msg_id, self.types, self.run_id, self.parent, self.text, self.start, self.end)
-        return all(value is None for value in filters)
+        return all(value is None for name, value in vars(self).items() if name not in ("since", "limit", "first"))
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def list_query(request: Request, allowed: tuple[str, ...]) -> ListQuery:
         msg_id=query.get("msg_id") or None,
         types=types or None,
         run_id=query.get("run_id"),
+        sender=query.get("sender"),
         parent=query.get("parent") or None,
         text=query.get("text") or None,
         start=_time(query, "from"),

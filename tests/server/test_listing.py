@@ -28,6 +28,7 @@ def log(bus: MessageBus) -> list[Message]:
             "demo",
             f"Body {number}",
             run_id=f"run-{number % 2}" if number % 10 else "",
+            meta={"from": f"coder-{number % 4}"} if number % 7 else {},
             ts=START + timedelta(seconds=number),
         )
         for number in range(COUNT)
@@ -58,6 +59,10 @@ def bodies(page: Any) -> list[str]:
         ({"type": "fact, DECISION"}, lambda number: number % 3 != 1),
         ({"run_id": "run-1"}, lambda number: number % 2 == 1 and number % 10),
         ({"run_id": ""}, lambda number: number % 10 == 0),
+        ({"sender": "coder-1"}, lambda number: number % 4 == 1 and number % 7),
+        ({"sender": ""}, lambda number: number % 7 == 0),
+        ({"sender": "coder-2", "type": "FACT"}, lambda number: number % 4 == 2 and number % 7 and number % 3 == 0),
+        ({"sender": "nobody"}, lambda _: False),
         ({"text": "bODY 7"}, lambda number: str(number).startswith("7")),
         ({"text": "7", "type": "FACT", "run_id": "run-1"}, lambda n: "7" in str(n) and n % 3 == 0 and n % 2 and n % 10),
         ({"type": "NONE"}, lambda _: False),

@@ -89,7 +89,7 @@ def _matching_positions(index: MessageIndex, query: ListQuery, start: int, stop:
     if query.msg_id is not None:
         position = index.positions.get(query.msg_id, -1)
         candidates = [position] if position in candidates else []
-    positions = list(index.matching(query.types, query.run_id).among(candidates))
+    positions = list(index.matching(query.types, query.run_id, query.sender).among(candidates))
     if index.in_order:
         return positions
     return [position for position in positions if index.is_between(position, query.start, query.end)]

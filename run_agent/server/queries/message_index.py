@@ -62,8 +62,11 @@ class EncodedColumn:
     def append(self, name: str) -> None:
         self.numbers.append(self.names.setdefault(name, len(self.names)))
 
-    def numbers_of(self, names: Iterable[str]) -> frozenset[int]:
-        return frozenset(self.names[name] for name in names if name in self.names)
+    def condition(self, names: Iterable[str] | None) -> tuple[array[int], frozenset[int]] | None:
+        """The numbers of all messages, and those of these texts; None for no condition."""
+        if names is None:
+            return None
+        return self.numbers, frozenset(self.names[name] for name in names if name in self.names)
 
 
 @dataclass
@@ -76,6 +79,7 @@ class MessageIndex:
     in_order: bool = True  # the times ascend, as they do unless a writer chose some
     types: EncodedColumn = field(default_factory=EncodedColumn)
     run_ids: EncodedColumn = field(default_factory=EncodedColumn)
+    senders: EncodedColumn = field(default_factory=EncodedColumn)
     runs: dict[str, Run] = field(default_factory=dict)
     replies: dict[str, list[int]] = field(default_factory=dict)  # positions, by the id of the parent
     unanswered: dict[str, int] = field(default_factory=dict)  # positions, by id
@@ -95,6 +99,7 @@ class MessageIndex:
         self.times.append(time)
         self.types.append(type_)
         self.run_ids.append(message.run_id or "")
+        self.senders.append(message.meta.get("from", ""))
         if message.run_id:
             self.runs.setdefault(message.run_id, Run(time)).add(type_, time)
         for parent in message.parents:
@@ -123,10 +128,11 @@ class MessageIndex:
             for message in messages:
                 self.add(message)
 
-    def matching(self, types: Iterable[str] | None, run_id: str | None) -> _Filter:
+    def matching(self, types: Iterable[str] | None, run_id: str | None = None, sender: str | None = None) -> _Filter:
         return _Filter(
-            None if types is None else (self.types.numbers, self.types.numbers_of(types)),
-            None if run_id is None else (self.run_ids.numbers, self.run_ids.numbers_of([run_id])),
+            self.types.condition(types),
+            self.run_ids.condition(None if run_id is None else [run_id]),
+            self.senders.condition(None if sender is None else [sender]),
         )
 
 
