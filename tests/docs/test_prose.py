@@ -60,8 +60,11 @@ def texts_of(path: Path) -> Iterator[tuple[int, str]]:
     """Comments and strings, with the line that they begin on; a string of one word is a name."""
     with tokenize.open(path) as file:
         for token in tokenize.generate_tokens(io.StringIO(file.read()).readline):
-            is_text = token.type == tokenize.COMMENT or (token.type == tokenize.STRING and " " in token.string)
-            if is_text or token.type == getattr(tokenize, "FSTRING_MIDDLE", -1):
+            is_string = token.type in (
+                tokenize.STRING,
+                getattr(tokenize, "FSTRING_MIDDLE", -1),
+            )  # the latter since 3.12
+            if token.type == tokenize.COMMENT or (is_string and " " in token.string):
                 yield from enumerate(token.string.split("\n"), token.start[0])
 
 
