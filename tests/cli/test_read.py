@@ -227,7 +227,9 @@ def test_filters(read: Run, various: list[Message], flags: list[str], shown: str
 @pytest.mark.parametrize("name", ["MSG-none", "id:1h", "yesterday", "2026-13-01", "1y"])
 def test_what_is_neither_time_nor_known_id(read: Run, refused: Run, fill: Run, flag: str, name: str) -> None:
     fill("x")
-    refused(read(flag, name), 4, f"no message {name.removeprefix('id:')}")
+    result = read(flag, name)
+    refused(result, 4, f"no message {name.removeprefix('id:')}")
+    assert ("A time is written" in result.err) == (name[:3] not in ("MSG", "id:"))
 
 
 @pytest.mark.parametrize("flag", ["--since", "--until"])
