@@ -124,7 +124,8 @@ the editor saved nothing, or failed; `serve` cannot listen, or its extra is not 
 | 2 | usage: an unknown verb or option, options that contradict each other, no text, no project |
 | 3 | no bus found: none is named, and there is none upward; \
 or the one that `--bus` names does not exist (`read`, `check`) |
-| 4 | the id of `--since` or `--until` is not on the bus (with `--follow`, a warning says so and all messages are shown) |
+| 4 | the id of `--since` or `--until` is not on the bus \
+(with `--follow`, a warning says so and all messages are shown) |
 | 5 | lock timeout: other writers held the lock for all of `--lock-timeout`; nothing was written |
 | 6 | refused: a message (with `--jsonl`: at least one); a path that cannot be a bus or be opened; \
 a bus found upward that is not trusted; not in a git work tree |

@@ -57,15 +57,23 @@ MESSAGE: Schema = record(
     intact=about("Absent if the record stores no length (SPEC.md, 'Torn records').", {"type": "boolean"}),
 ) | {"description": "A stored message. Empty fields are absent.", "examples": [_EXAMPLE]}
 
+_RUN = about("The run of an agent that posts it.", _LINE)
+_ISSUE = about("The issue it belongs to; an ISSUE has its own id if this is empty.", _LINE)
+_LINKS = about("URLs and paths outside the log.", list_of(_POSTED_LINK))
+_ENTRIES = about("Anything else, as text by name; 'from' is the sender.", _POSTED_META)
+
 # What a REST request may say about a message; its bus is named by the path or by two more fields.
 _POSTED: dict[str, Schema] = {
     "type": _POSTED_TYPE,
-    "body": _BODY,
-    "run_id": _LINE,
-    "issue_id": _LINE,
-    "parents": list_of({"oneOf": [_WORD, _POSTED_RELATION]}),
-    "links": list_of(_POSTED_LINK),
-    "meta": _POSTED_META,
+    "body": about("The text, which must not be blank.", _BODY),
+    "run_id": _RUN,
+    "issue_id": _ISSUE,
+    "parents": about(
+        "The messages that it refers to: ids, or objects with a kind and meta.",
+        list_of({"oneOf": [_WORD, _POSTED_RELATION]}),
+    ),
+    "links": _LINKS,
+    "meta": _ENTRIES,
 }
 POST: Schema = record("body", **_POSTED) | {"examples": [{"type": "FACT", "body": "The build is green."}]}
 POST_ANYWHERE: Schema = record("project_id body", project_id=ID, task_id=ID, **_POSTED) | {
@@ -76,14 +84,14 @@ JSONL_LINE: Schema = record(
     type=about("What the message is; the flag --type is the default.", _NOT_BLANK_LINE),
     timestamp=about("When it was posted, with a zone; the default is now.", {"type": ["string", "null"]}),
     project_id=about("The default is that of the flag, the bus or the environment.", _NOT_BLANK_LINE),
-    task_id=_LINE,
-    run_id=_LINE,
-    issue_id=_LINE,
-    parents=list_of(_WORD),
+    task_id=about("The default is that of the flag, the bus or the environment.", _LINE),
+    run_id=_RUN,
+    issue_id=_ISSUE,
+    parents=about("The ids of the messages that it refers to.", list_of(_WORD)),
     relations=about("Parents with a kind or meta.", list_of(_POSTED_RELATION)),
-    links=list_of(_POSTED_LINK),
-    meta=_POSTED_META,
-    body={"type": "string", "pattern": r"^[^\u0000]*$"},
+    links=_LINKS,
+    meta=_ENTRIES,
+    body=about("The text, which may be empty.", {"type": "string", "pattern": r"^[^\u0000]*$"}),
     idempotency_key=about("Makes a retry safe for 24 hours.", {"type": ["string", "null"]}),
 ) | {
     "description": "One line of 'bus post --jsonl'. Flags are defaults for every line.",
