@@ -178,7 +178,7 @@ def _show_warning(message: Warning | str, *_where: object) -> None:
 def _sentence(error: Exception) -> str:
     """What happened, in a sentence for the user."""
     if isinstance(error, BusError):
-        return " ".join([str(error), *getattr(error, "__notes__", ())])
+        return "; ".join([str(error), *getattr(error, "__notes__", ())])
     if isinstance(error, OSError):
         subject = f"{error.filename}: " if error.filename else ""
         return f"{subject}{error.strerror or error}"

@@ -41,7 +41,9 @@ _NULL: Schema = {"type": "null"}
 _CHOSEN = record("value rule", value=TEXT, rule=about("Which rule chose it.", TEXT))
 _BUS = {"oneOf": [_CHOSEN, record("refused", refused=about("Why it is refused.", TEXT)), _NULL]}
 _NAME = {"oneOf": [_CHOSEN, _NULL]}
-_FOUND = record("bus", bus=about("The path of the bus.", TEXT)) | {"examples": [{"bus": "/work/MESSAGE-BUS.md"}]}
+_FOUND = record("bus", bus=about("The path of the bus.", TEXT)) | {
+    "examples": [{"bus": "/home/olga/demo/MESSAGE-BUS.md"}]
+}
 _EXPLAINED = record(
     "post read project_id task_id run_id", post=_BUS, read=_BUS, project_id=_NAME, task_id=_NAME, run_id=_NAME
 ) | {"description": "With --explain: what post and read would use here."}

@@ -10,4 +10,4 @@ SEEN: Schema = record(
     "buses",
     buses=list_of(record("project_id", project_id=ID, task_id=ID, after=TEXT)) | {"maxItems": MAX_CURSORS},
 ) | {"examples": [{"buses": [{"project_id": "demo", "task_id": "t1"}]}]}
-KEY: Schema = record("key", key=TEXT) | {"examples": [{"key": "a-key-that-nobody-guesses"}]}
+KEY: Schema = record("key", key=TEXT) | {"examples": [{"key": "a-key-that-is-hard-to-guess"}]}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from run_agent.contracts.messages import MESSAGE, POST, POST_ANYWHERE
 from run_agent.contracts.requests import KEY, SEEN
-from run_agent.contracts.words import ID, TEXT, TIME, Schema
-from run_agent.contracts.words import list_of as _list_of
-from run_agent.contracts.words import record as _object
+from run_agent.contracts.words import ID, TEXT, TIME, Schema, list_of, record
 from run_agent.server.errors import CODES
 from run_agent.server.params import HISTOGRAM_FIELDS, MAX_MESSAGES, MAX_NUMBER
 from run_agent.server.queries.activity import MAX_UNREAD
@@ -41,77 +39,77 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-_RUN = _object(
+_RUN = record(
     "run_id count state first last",
     run_id=TEXT, count=_NUMBER, state={"enum": ["unknown", "running", "stopped", "crashed"]},
     first=TIME, last=TIME, started=TIME, ended=TIME,
 )  # fmt: skip
-_HISTOGRAM = _object(
+_HISTOGRAM = record(
     "by step series rest",
     by={"enum": list(HISTOGRAM_FIELDS)},
     start=TIME | {"description": "Absent if the bus is empty and no time was given."},
     step={"type": "number", "description": "Seconds."},
-    series=_list_of(_object("name counts", name=TEXT, counts=_list_of(_NUMBER))),
-    rest=_list_of(_NUMBER) | {"description": "Messages in no series: only the most frequent names have one."},
+    series=list_of(record("name counts", name=TEXT, counts=list_of(_NUMBER))),
+    rest=list_of(_NUMBER) | {"description": "Messages in no series: only the most frequent names have one."},
 )
 SCHEMAS: Schema = {
     "Message": MESSAGE,
-    "Messages": _object(
-        "messages", messages=_list_of(ref("Message")), next=TEXT, previous=TEXT, exists=_EXISTS
+    "Messages": record(
+        "messages", messages=list_of(ref("Message")), next=TEXT, previous=TEXT, exists=_EXISTS
     ) | {"description": _LIST_ABOUT},
-    "Page": _object(
-        "messages", messages=_list_of(ref("Message")), next=TEXT, previous=TEXT, exists=_EXISTS,
+    "Page": record(
+        "messages", messages=list_of(ref("Message")), next=TEXT, previous=TEXT, exists=_EXISTS,
         replies={"type": "object", "additionalProperties": _NUMBER},
     ) | {"description": _PAGE_ABOUT},
-    "Summary": _object(
+    "Summary": record(
         "count types runs unanswered histogram",
         count=_NUMBER, first=TIME, last=TIME, types={"type": "object", "additionalProperties": _NUMBER},
-        runs=_list_of(_RUN),
-        unanswered=_object("count messages", count=_NUMBER, messages=_list_of(ref("Message"))),
+        runs=list_of(_RUN),
+        unanswered=record("count messages", count=_NUMBER, messages=list_of(ref("Message"))),
         histogram=_HISTOGRAM, exists=_EXISTS,
     ) | {"description": _SUMMARY_ABOUT},
-    "Activity": _object(
+    "Activity": record(
         "buses",
-        buses=_list_of(
-            _object(
+        buses=list_of(
+            record(
                 "project_id size",
                 project_id=ID, task_id=ID, size=_SIZE, last=TIME, last_id=TEXT, last_type=TEXT,
             )
         ),
-        token=TEXT, removed=_list_of(_object("project_id", project_id=ID, task_id=ID)),
+        token=TEXT, removed=list_of(record("project_id", project_id=ID, task_id=ID)),
     ),
     "Seen": SEEN,
-    "Unread": _object("counts", counts=_list_of(_NUMBER | {"maximum": MAX_UNREAD}))
+    "Unread": record("counts", counts=list_of(_NUMBER | {"maximum": MAX_UNREAD}))
     | {"description": f"In the order of the request; {MAX_UNREAD} means {MAX_UNREAD} or more."},
     "Key": KEY,
-    "Posted": _object("msg_id timestamp", msg_id=TEXT, timestamp=TIME),
+    "Posted": record("msg_id timestamp", msg_id=TEXT, timestamp=TIME),
     "Post": POST,
     "PostAnywhere": POST_ANYWHERE,
-    "Projects": _object(
+    "Projects": record(
         "projects",
-        projects=_list_of(
-            _object(
+        projects=list_of(
+            record(
                 "project_id size tasks",
                 project_id=ID, size=_SIZE, first=TIME, last=TIME, tasks={"type": "integer", "minimum": 0},
             )
         ),
     ),
-    "Tasks": _object(
-        "tasks", tasks=_list_of(_object("task_id size", task_id=ID, size=_SIZE, first=TIME, last=TIME))
+    "Tasks": record(
+        "tasks", tasks=list_of(record("task_id size", task_id=ID, size=_SIZE, first=TIME, last=TIME))
     ),
-    "ConductorProjects": _object("projects", projects=_list_of(ref("ConductorProject"))),
-    "ConductorProject": _object("id task_count", id=ID, last_activity=TIME, task_count=_NUMBER),
-    "ConductorTasks": _object(
+    "ConductorProjects": record("projects", projects=list_of(ref("ConductorProject"))),
+    "ConductorProject": record("id task_count", id=ID, last_activity=TIME, task_count=_NUMBER),
+    "ConductorTasks": record(
         "items total has_more",
-        items=_list_of(
-            _object("id project_id status", id=ID, project_id=ID, status={"const": "unknown"}, last_activity=TIME)
+        items=list_of(
+            record("id project_id status", id=ID, project_id=ID, status={"const": "unknown"}, last_activity=TIME)
         ),
         total=_NUMBER, has_more={"type": "boolean"},
     ),
-    "Health": _object("status", status={"const": "ok"}),
-    "Version": _object("version api", version=TEXT, api={"const": "v1"}),
-    "Error": _object(
+    "Health": record("status", status={"const": "ok"}),
+    "Version": record("version api", version=TEXT, api={"const": "v1"}),
+    "Error": record(
         "error",
-        error=_object("code message", code={"enum": list(CODES.values())}, message=TEXT, details={"type": "object"}),
+        error=record("code message", code={"enum": list(CODES.values())}, message=TEXT, details={"type": "object"}),
     ),
 }  # fmt: skip

@@ -229,7 +229,7 @@ def test_what_is_neither_time_nor_known_id(read: Run, refused: Run, fill: Run, f
     fill("x")
     result = read(flag, name)
     refused(result, 4, f"no message {name.removeprefix('id:')}")
-    assert ("A time is written" in result.err) == (name[:3] not in ("MSG", "id:"))
+    assert ("; a time is written" in result.err) == (name[:3] not in ("MSG", "id:"))
 
 
 @pytest.mark.parametrize("flag", ["--since", "--until"])

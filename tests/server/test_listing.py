@@ -62,7 +62,7 @@ def bodies(page: Any) -> list[str]:
         ({"sender": "coder-1"}, lambda number: number % 4 == 1 and number % 7),
         ({"sender": ""}, lambda number: number % 7 == 0),
         ({"sender": "coder-2", "type": "FACT"}, lambda number: number % 4 == 2 and number % 7 and number % 3 == 0),
-        ({"sender": "nobody"}, lambda _: False),
+        ({"sender": "unknown"}, lambda _: False),
         ({"text": "bODY 7"}, lambda number: str(number).startswith("7")),
         ({"text": "7", "type": "FACT", "run_id": "run-1"}, lambda n: "7" in str(n) and n % 3 == 0 and n % 2 and n % 10),
         ({"type": "NONE"}, lambda _: False),

@@ -141,7 +141,7 @@ class _Reader:
         except SinceIDNotFoundError as error:
             if not self._options["follow"]:
                 if error.msg_id in (self._options["since"], self._options["until"]) and error.msg_id[:4] != "MSG-":
-                    error.add_note("A time is written 2026-11-21, 2026-11-21T03:14:15Z, 90s, 1h or 7d.")
+                    error.add_note("a time is written 2026-11-21, 2026-11-21T03:14:15Z, 90s, 1h or 7d")
                 raise
             output.warn(f"{error} Showing all messages.")
             self._last_id = None
